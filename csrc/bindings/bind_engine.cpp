@@ -1,0 +1,44 @@
+#include <pybind11/stl.h>
+
+#include <algorithm>
+
+#include "bindings/array_view.hpp"
+#include "bindings/bindings.hpp"
+#include "engine/openvino_engine.hpp"
+
+namespace lcx::bindings {
+namespace {
+
+template <typename T>
+T* dense_batch(const py::array& array, const std::vector<std::int64_t>& shape, const char* name) {
+  const auto batch = view<T, 4>(array, name);
+  const TensorView<T, 4> dense(batch.data, batch.shape);
+  require_argument(std::equal(shape.begin(), shape.end(), batch.shape.begin(), batch.shape.end()), name,
+                   " is ", shape_text(batch.shape), "; the model's differs");
+  require_argument(batch.strides == dense.strides, name, " must be dense; pass a copy");
+  return batch.data;
+}
+
+void infer(OpenVinoEngine& engine, const py::array& input, const py::array& output) {
+  const float* from = dense_batch<const float>(input, engine.input_shape(), "input");
+  require_argument(output.writeable(), "output is read-only");
+  float* to = dense_batch<float>(output, engine.output_shape(), "output");
+  const py::gil_scoped_release release;
+  engine.infer(from, to);
+}
+
+}  // namespace
+
+void bind_engine(py::module_& module) {
+  py::class_<OpenVinoEngine>(module, "OpenVinoEngine", "A model compiled for the CPU by OpenVINO's C API.")
+      .def(py::init<const std::string&, const std::string&, const std::string&, int>(), py::kw_only(),
+           py::arg("library_path"), py::arg("model_path"), py::arg("precision"), py::arg("threads"),
+           py::call_guard<py::gil_scoped_release>())
+      .def_property_readonly("input_shape", &OpenVinoEngine::input_shape)
+      .def_property_readonly("output_shape", &OpenVinoEngine::output_shape)
+      .def_property_readonly("precision", &OpenVinoEngine::precision)
+      .def_property_readonly("version", &OpenVinoEngine::version)
+      .def("infer", &infer, py::arg("input"), py::arg("output"));
+}
+
+}  // namespace lcx::bindings

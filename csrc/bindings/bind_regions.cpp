@@ -1,0 +1,164 @@
+#include <pybind11/stl.h>
+
+#include "bindings/array_view.hpp"
+#include "bindings/bindings.hpp"
+#include "ops/fill_holes/fill_holes.hpp"
+#include "ops/fill_polygons/fill_polygons.hpp"
+#include "ops/find_lesions/find_lesions.hpp"
+#include "ops/label_components/label_components.hpp"
+#include "ops/region_props/region_props.hpp"
+#include "ops/trace_contours/trace_contours.hpp"
+
+namespace lcx::bindings {
+namespace {
+
+Connectivity connectivity_of(int value) {
+  require_argument(value == 4 || value == 8, "connectivity ", value, "; accepted: 4, 8");
+  return value == 4 ? Connectivity::kFour : Connectivity::kEight;
+}
+
+py::tuple bind_label_components(const py::object& mask, int connectivity, int threads) {
+  const auto kind = connectivity_of(connectivity);
+  const auto mask_view = view<const std::uint8_t, 2>(mask, "mask");
+  auto [array, labels] = make_array<std::int32_t, 2>(mask_view.shape);
+  std::int32_t count = 0;
+  {
+    const py::gil_scoped_release release;
+    count = label_components(mask_view, kind, labels, threads);
+  }
+  return py::make_tuple(array, count);
+}
+
+py::array bind_fill_holes(const py::object& mask, int threads) {
+  const auto mask_view = view<const std::uint8_t, 2>(mask, "mask");
+  auto [array, filled] = make_array<std::uint8_t, 2>(mask_view.shape);
+  {
+    const py::gil_scoped_release release;
+    fill_holes(mask_view, filled, threads);
+  }
+  return array.attr("view")("bool").cast<py::array>();
+}
+
+py::dict geometry_table(const std::vector<RegionGeometry>& regions) {
+  const auto count = static_cast<std::int64_t>(regions.size());
+  py::dict result;
+  const auto at = [&](std::int64_t i) -> const RegionGeometry& {
+    return regions[static_cast<std::size_t>(i)];
+  };
+  py::array_t<std::int64_t> area(count);
+  for (std::int64_t i = 0; i < count; ++i) area.mutable_at(i) = at(i).area;
+  result["area"] = area;
+  result["bounding_box"] = table<std::int32_t>(count, 4, [&](std::int64_t i, std::int64_t j) {
+    return std::array{at(i).y0, at(i).x0, at(i).y1, at(i).x1}[static_cast<std::size_t>(j)];
+  });
+  result["centroid"] = table<double>(count, 2, [&](std::int64_t i, std::int64_t j) {
+    if (at(i).area == 0) return std::nan("");
+    return j == 0 ? at(i).centroid_y() : at(i).centroid_x();
+  });
+  return result;
+}
+
+void add_values(py::dict& result, const std::vector<RegionValues>& values) {
+  const auto column = [&](float RegionValues::* member) {
+    py::array_t<float> array(static_cast<py::ssize_t>(values.size()));
+    for (std::size_t i = 0; i < values.size(); ++i)
+      array.mutable_at(static_cast<py::ssize_t>(i)) = values[i].*member;
+    return array;
+  };
+  result["mean"] = column(&RegionValues::mean);
+  result["max"] = column(&RegionValues::max);
+  result["top_mean"] = column(&RegionValues::top_mean);
+}
+
+py::dict bind_region_props(const py::object& labels, const py::object& values, std::int32_t count) {
+  const auto labels_view = view<const std::int32_t, 2>(labels, "labels");
+  const auto values_view =
+      values.is_none() ? TensorView<const float, 2>{} : view<const float, 2>(values, "values");
+  RegionProps props;
+  {
+    const py::gil_scoped_release release;
+    props = region_props(labels_view, values_view, count);
+  }
+  py::dict result = geometry_table(props.geometry);
+  if (!values.is_none()) add_values(result, props.values);
+  return result;
+}
+
+template <typename T>
+py::list polygon_list(const Polygons<T>& polygons) {
+  py::list result;
+  for (std::size_t k = 0; k + 1 < polygons.offsets.size(); ++k) {
+    const auto first = polygons.offsets[k];
+    result.append(table<T>(polygons.offsets[k + 1] - first, 2, [&](std::int64_t i, std::int64_t j) {
+      return polygons.points[static_cast<std::size_t>(first + i)][static_cast<std::size_t>(j)];
+    }));
+  }
+  return result;
+}
+
+py::tuple bind_trace_contours(const py::object& mask, int threads) {
+  const auto mask_view = view<const std::uint8_t, 2>(mask, "mask");
+  Contours contours;
+  {
+    const py::gil_scoped_release release;
+    contours = trace_contours(mask_view, threads);
+  }
+  py::array_t<bool> is_hole(static_cast<py::ssize_t>(contours.is_hole.size()));
+  for (std::size_t i = 0; i < contours.is_hole.size(); ++i) {
+    is_hole.mutable_at(static_cast<py::ssize_t>(i)) = contours.is_hole[i] != 0;
+  }
+  return py::make_tuple(polygon_list(contours.polygons), is_hole);
+}
+
+py::dict bind_find_lesions(const py::object& map, float low, float high, std::int64_t min_area,
+                           bool fill_holes, int threads) {
+  const auto map_view = view<const float, 2>(map, "map");
+  Lesions lesions;
+  {
+    const py::gil_scoped_release release;
+    lesions = find_lesions(map_view, {low, high, min_area, fill_holes}, threads);
+  }
+  py::dict result = geometry_table(lesions.geometry);
+  add_values(result, lesions.values);
+  result["outlines"] = polygon_list(lesions.outlines);
+  return result;
+}
+
+py::array bind_fill_polygons(const py::object& points, const py::object& offsets, std::int64_t height,
+                             std::int64_t width) {
+  const auto points_view = view<const double, 2>(points, "points");
+  const auto offsets_view = view<const std::int64_t, 1>(offsets, "offsets");
+  RunMask mask;
+  {
+    const py::gil_scoped_release release;
+    mask = fill_polygons(points_view, offsets_view, height, width);
+  }
+  py::array_t<std::int32_t> array({static_cast<py::ssize_t>(mask.runs.size()), py::ssize_t{3}});
+  auto cells = array.mutable_unchecked<2>();
+  py::ssize_t n = 0;
+  for (std::int64_t y = 0; y < mask.height; ++y) {
+    for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run, ++n) {
+      cells(n, 0) = static_cast<std::int32_t>(y);
+      cells(n, 1) = run->begin;
+      cells(n, 2) = run->end;
+    }
+  }
+  return array;
+}
+
+}  // namespace
+
+void bind_regions(py::module_& module) {
+  module.def("label_components", &bind_label_components, py::arg("mask"), py::kw_only(),
+             py::arg("connectivity"), py::arg("threads"));
+  module.def("fill_holes", &bind_fill_holes, py::arg("mask"), py::kw_only(), py::arg("threads"));
+  module.def("region_props", &bind_region_props, py::arg("labels"), py::arg("values"), py::kw_only(),
+             py::arg("count"));
+  module.def("trace_contours", &bind_trace_contours, py::arg("mask"), py::kw_only(), py::arg("threads"));
+  module.def("find_lesions", &bind_find_lesions, py::arg("map"), py::kw_only(), py::arg("low"),
+             py::arg("high"), py::arg("min_area"), py::arg("fill_holes"), py::arg("threads"));
+  module.def("fill_polygons", &bind_fill_polygons, py::arg("points"), py::arg("offsets"), py::kw_only(),
+             py::arg("height"), py::arg("width"));
+}
+
+}  // namespace lcx::bindings

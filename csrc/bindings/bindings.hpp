@@ -1,0 +1,11 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace lcx::bindings {
+
+void bind_tiles(pybind11::module_& module);
+void bind_regions(pybind11::module_& module);
+void bind_engine(pybind11::module_& module);
+
+}  // namespace lcx::bindings

@@ -1,0 +1,235 @@
+#include "core/run_mask.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <numeric>
+
+#include "core/error.hpp"
+#include "core/parallel_for.hpp"
+#include "core/simd.hpp"
+
+namespace lcx {
+namespace {
+
+constexpr std::int64_t kRowsPerTask = 64;
+
+LCX_SIMD_CLONES void flag_at_least(const float* values, float level, std::uint8_t* flags,
+                                   std::int64_t count) {
+  for (std::int64_t x = 0; x < count; ++x) flags[x] = values[x] >= level ? 1 : 0;
+}
+
+LCX_SIMD_CLONES void flag_nonzero(const std::uint8_t* values, std::uint8_t* flags, std::int64_t count) {
+  for (std::int64_t x = 0; x < count; ++x) flags[x] = values[x] != 0 ? 1 : 0;
+}
+
+// Eight 0/1 bytes to eight bits: the multiplication moves byte k's bit to bit 56 + k, and no two collide.
+std::uint64_t pack_eight(const std::uint8_t* flags) {
+  std::uint64_t bytes;
+  std::memcpy(&bytes, flags, sizeof(bytes));
+  return (bytes * 0x0102040810204080ULL) >> 56;
+}
+
+std::uint64_t pack_word(const std::uint8_t* flags) {
+  std::uint64_t word = 0;
+  for (int k = 0; k < 8; ++k) word |= pack_eight(flags + 8 * k) << (8 * k);
+  return word;
+}
+
+// `flags` holds a multiple of 64 entries, zeros past the row's end.
+void append_runs(const std::uint8_t* flags, std::int64_t width, std::vector<Run>& runs) {
+  const auto limit = static_cast<std::int32_t>(width);
+  bool open = false;
+  std::int32_t begin = 0;
+  for (std::int32_t base = 0; base < limit; base += 64) {
+    std::uint64_t word = pack_word(flags + base);
+    if (word == (open ? ~std::uint64_t{0} : 0)) continue;
+    // Transitions: bits that differ from the bit before them.
+    std::uint64_t edges = word ^ ((word << 1) | (open ? 1U : 0U));
+    while (edges) {
+      const std::int32_t at = base + std::countr_zero(edges);
+      edges &= edges - 1;
+      if (open) {
+        runs.push_back({begin, at});
+      } else {
+        begin = at;
+      }
+      open = !open;
+    }
+  }
+  if (open) runs.push_back({begin, limit});
+}
+
+template <typename T, typename Flag>
+RunMask encode(TensorView<const T, 2> values, const Flag& flag_row, int threads) {
+  RunMask mask;
+  mask.height = values.shape[0];
+  mask.width = values.shape[1];
+  require_argument(mask.width < (1LL << 31) - 64, "width ", mask.width, "; at most 2^31 - 65");
+  mask.row_offsets.assign(static_cast<std::size_t>(mask.height) + 1, 0);
+  const std::int64_t tasks = (mask.height + kRowsPerTask - 1) / kRowsPerTask;
+  std::vector<std::vector<Run>> parts(static_cast<std::size_t>(tasks));
+  parallel_for(tasks, 1, threads, [&](std::int64_t first, std::int64_t last) {
+    std::vector<std::uint8_t> flags(static_cast<std::size_t>((mask.width + 63) / 64 * 64), 0);
+    std::vector<T> gathered(values.has_dense_rows() ? 0 : static_cast<std::size_t>(mask.width));
+    for (std::int64_t task = first; task < last; ++task) {
+      auto& runs = parts[static_cast<std::size_t>(task)];
+      const std::int64_t end = std::min((task + 1) * kRowsPerTask, mask.height);
+      for (std::int64_t y = task * kRowsPerTask; y < end; ++y) {
+        const T* row = values.row(y);
+        if (!values.has_dense_rows()) {
+          for (std::int64_t x = 0; x < mask.width; ++x) gathered[static_cast<std::size_t>(x)] = values(y, x);
+          row = gathered.data();
+        }
+        const std::size_t before = runs.size();
+        flag_row(row, flags.data(), mask.width);
+        append_runs(flags.data(), mask.width, runs);
+        mask.row_offsets[static_cast<std::size_t>(y) + 1] = static_cast<std::int64_t>(runs.size() - before);
+      }
+    }
+  });
+  std::partial_sum(mask.row_offsets.begin(), mask.row_offsets.end(), mask.row_offsets.begin());
+  mask.runs.reserve(static_cast<std::size_t>(mask.row_offsets.back()));
+  for (const auto& part : parts) mask.runs.insert(mask.runs.end(), part.begin(), part.end());
+  return mask;
+}
+
+// Union-find whose roots are the smallest member, so that a root's number is its component's first run.
+class DisjointRuns {
+ public:
+  explicit DisjointRuns(std::size_t count) : parent_(count) { std::iota(parent_.begin(), parent_.end(), 0); }
+
+  std::int32_t find(std::int32_t run) {
+    while (parent_[static_cast<std::size_t>(run)] != run) {
+      auto& up = parent_[static_cast<std::size_t>(run)];
+      up = parent_[static_cast<std::size_t>(up)];
+      run = up;
+    }
+    return run;
+  }
+
+  void join(std::int32_t a, std::int32_t b) {
+    a = find(a);
+    b = find(b);
+    parent_[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
+  }
+
+ private:
+  std::vector<std::int32_t> parent_;
+};
+
+// Calls join(i, j) for each pair of runs in neighbouring rows that touch. `reach` is 1 where diagonals count.
+template <typename Join>
+void join_rows(const RunMask& mask, std::int32_t reach, const Join& join) {
+  for (std::int64_t y = 1; y < mask.height; ++y) {
+    const Run* above = mask.begin_of(y - 1);
+    const Run* above_end = mask.end_of(y - 1);
+    const Run* below = mask.begin_of(y);
+    const Run* below_end = mask.end_of(y);
+    while (above != above_end && below != below_end) {
+      if (above->begin < below->end + reach && below->begin < above->end + reach) {
+        join(static_cast<std::int32_t>(above - mask.runs.data()),
+             static_cast<std::int32_t>(below - mask.runs.data()));
+      }
+      if (above->end < below->end) {
+        ++above;
+      } else {
+        ++below;
+      }
+    }
+  }
+}
+
+RunMask complement(const RunMask& mask) {
+  RunMask result{mask.height, mask.width, {}, {0}};
+  for (std::int64_t y = 0; y < mask.height; ++y) {
+    std::int32_t at = 0;
+    for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run) {
+      if (run->begin > at) result.runs.push_back({at, run->begin});
+      at = run->end;
+    }
+    if (at < mask.width) result.runs.push_back({at, static_cast<std::int32_t>(mask.width)});
+    result.row_offsets.push_back(static_cast<std::int64_t>(result.runs.size()));
+  }
+  return result;
+}
+
+}  // namespace
+
+RunMask encode_at_least(TensorView<const float, 2> values, float level, int threads) {
+  return encode(
+      values,
+      [level](const float* row, std::uint8_t* flags, std::int64_t count) {
+        flag_at_least(row, level, flags, count);
+      },
+      threads);
+}
+
+RunMask encode_nonzero(TensorView<const std::uint8_t, 2> mask, int threads) {
+  return encode(mask, flag_nonzero, threads);
+}
+
+RunLabels label_runs(const RunMask& mask, Connectivity connectivity) {
+  require_argument(mask.runs.size() < (1ULL << 31), "mask has ", mask.runs.size(), " runs; at most 2^31 - 1");
+  DisjointRuns sets(mask.runs.size());
+  join_rows(mask, connectivity == Connectivity::kEight ? 1 : 0,
+            [&](std::int32_t a, std::int32_t b) { sets.join(a, b); });
+  RunLabels result;
+  result.labels.resize(mask.runs.size());
+  for (std::size_t i = 0; i < mask.runs.size(); ++i) {
+    const auto root = static_cast<std::size_t>(sets.find(static_cast<std::int32_t>(i)));
+    result.labels[i] = root == i ? result.count++ : result.labels[root];
+  }
+  return result;
+}
+
+RunMask fill_run_holes(const RunMask& mask) {
+  const RunMask background = complement(mask);
+  const RunLabels regions = label_runs(background, Connectivity::kFour);
+  std::vector<std::uint8_t> outside(static_cast<std::size_t>(regions.count), 0);
+  for (std::int64_t y = 0; y < mask.height; ++y) {
+    const bool border_row = y == 0 || y == mask.height - 1;
+    for (const Run* run = background.begin_of(y); run != background.end_of(y); ++run) {
+      if (border_row || run->begin == 0 || run->end == mask.width) {
+        outside[static_cast<std::size_t>(
+            regions.labels[static_cast<std::size_t>(run - background.runs.data())])] = 1;
+      }
+    }
+  }
+  return complement(select_components(background, regions, outside));
+}
+
+RunMask select_components(const RunMask& mask, const RunLabels& labels,
+                          const std::vector<std::uint8_t>& keep) {
+  RunMask result{mask.height, mask.width, {}, {0}};
+  for (std::int64_t y = 0; y < mask.height; ++y) {
+    for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run) {
+      const auto label = labels.labels[static_cast<std::size_t>(run - mask.runs.data())];
+      if (keep[static_cast<std::size_t>(label)]) result.runs.push_back(*run);
+    }
+    result.row_offsets.push_back(static_cast<std::int64_t>(result.runs.size()));
+  }
+  return result;
+}
+
+BitMask::BitMask(std::int64_t height, std::int64_t width)
+    : row_words_((width + 2 + 63) / 64), words_(static_cast<std::size_t>((height + 2) * row_words_), 0) {}
+
+BitMask::BitMask(const RunMask& mask) : BitMask(mask.height, mask.width) {
+  for (std::int64_t y = 0; y < mask.height; ++y) {
+    for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run) set_range(y, run->begin, run->end);
+  }
+}
+
+void BitMask::set_range(std::int64_t y, std::int64_t begin, std::int64_t end) {
+  std::uint64_t* row = words_.data() + (y + 1) * row_words_;
+  for (std::int64_t at = begin + 1; at <= end;) {
+    const std::int64_t bit = at & 63;
+    const std::int64_t count = std::min<std::int64_t>(64 - bit, end + 1 - at);
+    const std::uint64_t ones = count == 64 ? ~std::uint64_t{0} : ((std::uint64_t{1} << count) - 1);
+    row[at >> 6] |= ones << bit;
+    at += count;
+  }
+}
+
+}  // namespace lcx

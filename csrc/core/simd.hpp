@@ -1,0 +1,12 @@
+#pragma once
+
+// Note [SIMD clones]
+// Wheels are built for the x86-64 baseline, and the hot row loops are compiled three times: the loader picks
+// the widest one the CPU has. Marked functions are plain loops over dense rows that the compiler vectorises;
+// they do the same operations in the same order in each clone, and -ffp-contract=off keeps the compiler from
+// fusing them, so every clone gives the same bits.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
+#define LCX_SIMD_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define LCX_SIMD_CLONES
+#endif

@@ -1,0 +1,107 @@
+#include "core/tile_grid.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.hpp"
+
+namespace lcx {
+namespace {
+
+std::vector<std::int64_t> spread_starts(std::int64_t extent, std::int64_t tile, double overlap) {
+  if (extent <= tile) return {0};
+  const auto stride = std::max<std::int64_t>(1, std::llround(static_cast<double>(tile) * (1.0 - overlap)));
+  const std::int64_t span = extent - tile;
+  const std::int64_t steps = (span + stride - 1) / stride;
+  std::vector<std::int64_t> starts;
+  starts.reserve(static_cast<std::size_t>(steps + 1));
+  // Evenly spread rather than a fixed stride with the last one shifted: the same number of tiles, but every
+  // overlap is as large as it can be.
+  for (std::int64_t k = 0; k <= steps; ++k) starts.push_back(k * span / steps);
+  return starts;
+}
+
+// For each start, the first and one-past-last mask index that its tile's pixels look up.
+std::vector<std::array<std::int64_t, 2>> mask_ranges(const std::vector<std::int64_t>& starts,
+                                                     std::int64_t tile, std::int64_t grid_extent,
+                                                     double scale, std::int64_t image_extent,
+                                                     std::int64_t mask_extent) {
+  std::vector<std::array<std::int64_t, 2>> ranges;
+  for (const auto start : starts) {
+    const std::int64_t last = std::min(start + tile, grid_extent) - 1;
+    ranges.push_back({mask_index(start, scale, image_extent, mask_extent),
+                      mask_index(last, scale, image_extent, mask_extent) + 1});
+  }
+  return ranges;
+}
+
+bool any_nonzero(TensorView<const std::uint8_t, 2> mask, std::array<std::int64_t, 2> rows,
+                 std::array<std::int64_t, 2> columns) {
+  for (std::int64_t y = rows[0]; y < rows[1]; ++y) {
+    for (std::int64_t x = columns[0]; x < columns[1]; ++x) {
+      if (mask(y, x)) return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::int64_t TileGrid::tile_count() const {
+  return std::count_if(present.begin(), present.end(), [](std::uint8_t p) { return p != 0; });
+}
+
+std::vector<std::array<std::int64_t, 2>> TileGrid::origins() const {
+  std::vector<std::array<std::int64_t, 2>> result;
+  for (std::size_t r = 0; r < row_starts.size(); ++r) {
+    for (std::size_t c = 0; c < column_starts.size(); ++c) {
+      if (has_tile(r, c)) result.push_back({row_starts[r], column_starts[c]});
+    }
+  }
+  return result;
+}
+
+std::array<std::int64_t, 2> grid_shape(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale) {
+  std::array<std::int64_t, 2> shape{};
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    const double exact = static_cast<double>(image_shape[axis]) / scale[axis];
+    shape[axis] = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(exact - 1e-6)));
+  }
+  return shape;
+}
+
+TileGrid plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale,
+                    std::array<std::int64_t, 2> tile_shape, double overlap,
+                    TensorView<const std::uint8_t, 2> mask) {
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    require_argument(image_shape[axis] >= 1 && image_shape[axis] <= (1 << 20), "image shape ",
+                     shape_text(image_shape), "; each side must be 1 to 1048576");
+    require_argument(scale[axis] >= 1.0 / 64 && scale[axis] <= 4096.0, "scale ", scale[axis],
+                     "; must be within 1/64 and 4096 image pixels per grid pixel");
+    require_argument(tile_shape[axis] >= 1 && tile_shape[axis] <= (1 << 15), "tile shape ",
+                     shape_text(tile_shape), "; each side must be 1 to 32768");
+  }
+  require_argument(overlap >= 0.0 && overlap <= 0.9, "overlap ", overlap, "; must be within 0 and 0.9");
+
+  TileGrid grid;
+  grid.image_shape = image_shape;
+  grid.scale = scale;
+  grid.tile_shape = tile_shape;
+  grid.shape = grid_shape(image_shape, scale);
+  grid.row_starts = spread_starts(grid.shape[0], tile_shape[0], overlap);
+  grid.column_starts = spread_starts(grid.shape[1], tile_shape[1], overlap);
+  grid.present.assign(grid.row_starts.size() * grid.column_starts.size(), 1);
+  if (mask.empty()) return grid;
+
+  const auto rows =
+      mask_ranges(grid.row_starts, tile_shape[0], grid.shape[0], scale[0], image_shape[0], mask.shape[0]);
+  const auto columns =
+      mask_ranges(grid.column_starts, tile_shape[1], grid.shape[1], scale[1], image_shape[1], mask.shape[1]);
+  std::size_t n = 0;
+  for (const auto& row : rows) {
+    for (const auto& column : columns) grid.present[n++] = any_nonzero(mask, row, column) ? 1 : 0;
+  }
+  return grid;
+}
+
+}  // namespace lcx

@@ -1,0 +1,59 @@
+// The one "this build has no CUDA" file: every CUDA twin, as an error. A build with CUDA leaves it out.
+
+#include "core/error.hpp"
+#include "ops/blend_tiles/blend_tiles.hpp"
+#include "ops/extract_tiles/extract_tiles.hpp"
+#include "ops/fill_holes/fill_holes.hpp"
+#include "ops/find_lesions/find_lesions.hpp"
+#include "ops/label_components/label_components.hpp"
+#include "ops/region_props/region_props.hpp"
+#include "ops/trace_contours/trace_contours.hpp"
+
+namespace lcx::cuda {
+namespace {
+
+[[noreturn]] void refuse(const char* operation) {
+  throw Error(ErrorCode::kUnsupported,
+              std::string(operation) + ": this build has no CUDA; pass an array in the CPU's memory");
+}
+
+}  // namespace
+
+template <typename T>
+void extract_tiles(TensorView<const T, 2>, const TileGrid&, const std::optional<Normalisation>&,
+                   TensorView<const std::uint8_t, 2>, TensorView<float, 4>) {
+  refuse("extract_tiles");
+}
+template void extract_tiles<std::uint8_t>(TensorView<const std::uint8_t, 2>, const TileGrid&,
+                                          const std::optional<Normalisation>&,
+                                          TensorView<const std::uint8_t, 2>, TensorView<float, 4>);
+template void extract_tiles<std::uint16_t>(TensorView<const std::uint16_t, 2>, const TileGrid&,
+                                           const std::optional<Normalisation>&,
+                                           TensorView<const std::uint8_t, 2>, TensorView<float, 4>);
+template void extract_tiles<std::int16_t>(TensorView<const std::int16_t, 2>, const TileGrid&,
+                                          const std::optional<Normalisation>&,
+                                          TensorView<const std::uint8_t, 2>, TensorView<float, 4>);
+template void extract_tiles<float>(TensorView<const float, 2>, const TileGrid&,
+                                   const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
+                                   TensorView<float, 4>);
+
+void blend_tiles(TensorView<const float, 4>, const TileGrid&, TileWeights, TensorView<const std::uint8_t, 2>,
+                 TensorView<float, 3>) {
+  refuse("blend_tiles");
+}
+
+std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, TensorView<std::int32_t, 2>) {
+  refuse("label_components");
+}
+
+void fill_holes(TensorView<const std::uint8_t, 2>, TensorView<std::uint8_t, 2>) { refuse("fill_holes"); }
+
+RegionProps region_props(TensorView<const std::int32_t, 2>, TensorView<const float, 2>, std::int32_t) {
+  refuse("region_props");
+}
+
+Contours trace_contours(TensorView<const std::uint8_t, 2>) { refuse("trace_contours"); }
+
+Lesions find_lesions(TensorView<const float, 2>, const LesionOptions&) { refuse("find_lesions"); }
+
+}  // namespace lcx::cuda

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/tensor_view.hpp"
+
+namespace lcx {
+
+/// Fills holes: background that is not 4-connected to the image's border becomes foreground.
+///
+/// mask    [H, W] uint8, nonzero = foreground
+/// filled  [H, W] uint8, dense rows, 0 or 1
+/// Throws Error(kInvalidArgument) if shapes or devices differ.
+void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t, 2> filled, int threads = 0);
+
+namespace cpu {
+void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t, 2> filled, int threads);
+}  // namespace cpu
+
+namespace cuda {
+void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t, 2> filled);
+}  // namespace cuda
+
+}  // namespace lcx

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/region_statistics.hpp"
+#include "core/tensor_view.hpp"
+
+namespace lcx {
+
+/// One entry per label 1 .. count.
+struct RegionProps {
+  std::vector<RegionGeometry> geometry;
+  std::vector<RegionValues> values;  ///< empty where no values were given
+};
+
+/// Measures labelled regions.
+///
+/// labels  [H, W] int32, 0 = background, otherwise 1 .. count; a label without pixels has area 0
+/// values  [H, W] float32 without NaN, or empty
+/// Throws Error(kInvalidArgument) if shapes or devices differ or a label is outside 0 .. count.
+RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
+                         std::int32_t count);
+
+namespace cpu {
+RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
+                         std::int32_t count);
+}  // namespace cpu
+
+namespace cuda {
+RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
+                         std::int32_t count);
+}  // namespace cuda
+
+}  // namespace lcx

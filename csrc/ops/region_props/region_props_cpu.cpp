@@ -1,0 +1,46 @@
+#include "core/error.hpp"
+#include "ops/region_props/region_props.hpp"
+
+namespace lcx::cpu {
+namespace {
+
+// Calls visit(label, y, begin, end) for each stretch of one nonzero label within a row.
+template <typename Visit>
+void for_each_stretch(TensorView<const std::int32_t, 2> labels, const Visit& visit) {
+  for (std::int64_t y = 0; y < labels.shape[0]; ++y) {
+    for (std::int64_t x = 0; x < labels.shape[1];) {
+      const std::int32_t label = labels(y, x);
+      const std::int64_t begin = x;
+      while (x < labels.shape[1] && labels(y, x) == label) ++x;
+      if (label != 0) visit(label, y, begin, x);
+    }
+  }
+}
+
+}  // namespace
+
+RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
+                         std::int32_t count) {
+  RegionProps props;
+  props.geometry.resize(static_cast<std::size_t>(count));
+  for_each_stretch(labels, [&](std::int32_t label, std::int64_t y, std::int64_t begin, std::int64_t end) {
+    require_argument(label > 0 && label <= count, "label ", label, "; must be within 0 and count (", count,
+                     ")");
+    props.geometry[static_cast<std::size_t>(label - 1)].add_run(
+        static_cast<std::int32_t>(y), static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end));
+  });
+  if (values.data == nullptr) return props;
+
+  std::vector<std::vector<float>> gathered(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < gathered.size(); ++i) {
+    gathered[i].reserve(static_cast<std::size_t>(props.geometry[i].area));
+  }
+  for_each_stretch(labels, [&](std::int32_t label, std::int64_t y, std::int64_t begin, std::int64_t end) {
+    auto& to = gathered[static_cast<std::size_t>(label - 1)];
+    for (std::int64_t x = begin; x < end; ++x) to.push_back(values(y, x));
+  });
+  for (auto& region : gathered) props.values.push_back(region.empty() ? RegionValues{} : summarise(region));
+  return props;
+}
+
+}  // namespace lcx::cpu

@@ -1,0 +1,92 @@
+"""One mammogram as the rest of the package sees it: oriented pixels plus what is known about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InvalidArgument
+
+#: Where a pixel spacing came from. ``nominal``: nothing was known and the long side was counted as 240 mm.
+SpacingSource = Literal["PixelSpacing", "ImagerPixelSpacing", "user", "nominal"]
+
+#: Long side in mm that an image without any spacing is counted as (a 24 cm film).
+NOMINAL_LONG_SIDE_MM = 240.0
+
+PIXEL_DTYPES = (np.uint8, np.uint16, np.int16, np.float32)
+
+
+@dataclass(frozen=True)
+class PixelSpacing:
+    """Distance between pixel centres in mm, and the attribute it was taken from."""
+
+    row_mm: float
+    column_mm: float
+    source: SpacingSource
+
+    def __post_init__(self) -> None:
+        for value in (self.row_mm, self.column_mm):
+            if not (np.isfinite(value) and 1e-3 <= value <= 10.0):
+                raise InvalidArgument(f"pixel spacing {value!r} mm is outside 0.001 to 10 mm")
+
+    @property
+    def is_physical(self) -> bool:
+        """False if the spacing is only nominal, so that no length in mm may be reported."""
+        return self.source != "nominal"
+
+
+@dataclass(frozen=True, eq=False)
+class Mammogram:
+    """A single-view mammogram, brighter meaning denser tissue.
+
+    Attributes:
+        pixels: [H, W], uint8, uint16, int16 or float32. Rescale, VOI and photometric inversion are applied;
+            padding is the darkest value.
+        spacing: of the pixels; ``source == "nominal"`` where the file has none.
+        laterality: ``"L"``, ``"R"`` or None (unknown).
+        view_position: ``"CC"``, ``"MLO"``, another DICOM code value, or None.
+        sop_instance_uid: of the DICOM object, or None.
+        study_instance_uid: likewise.
+        series_instance_uid: likewise.
+        sop_class_uid: likewise.
+        name: what to call it in reports: the file's name, never a patient's.
+        sha256: of the file's bytes, hexadecimal, or None for arrays.
+        warnings: one line each; what a reader of the results must know.
+        attributes: further facts for reports (transfer syntax, decoder, manufacturer); no patient data.
+    """
+
+    pixels: NDArray[Any]
+    spacing: PixelSpacing
+    laterality: Literal["L", "R"] | None = None
+    view_position: str | None = None
+    sop_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+    sop_class_uid: str | None = None
+    name: str = "array"
+    sha256: str | None = None
+    warnings: tuple[str, ...] = ()
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        pixels = self.pixels
+        if not isinstance(pixels, np.ndarray) or pixels.ndim != 2 or 0 in pixels.shape:
+            shape = getattr(pixels, "shape", type(pixels).__name__)
+            raise InvalidArgument(f"a mammogram is a non-empty 2-D array; got {shape}")
+        if pixels.dtype not in PIXEL_DTYPES:
+            raise InvalidArgument(f"pixels of {pixels.dtype}; accepted: uint8, uint16, int16, float32")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        height, width = self.pixels.shape
+        return int(height), int(width)
+
+
+def nominal_spacing(shape: tuple[int, int]) -> PixelSpacing:
+    """The spacing an image of this shape counts as when nothing is known: its long side is 240 mm."""
+    millimetres = NOMINAL_LONG_SIDE_MM / max(shape)
+    return PixelSpacing(millimetres, millimetres, "nominal")

@@ -1,0 +1,296 @@
+"""The compiled operations, on arrays.
+
+Arrays are taken without a copy: NumPy, or anything on the CPU that speaks DLPack. Points are (y, x) with pixel (i, j)
+covering [i, i + 1) x [j, j + 1), so its centre is (i + 0.5, j + 0.5). ``threads=0`` uses every CPU the process may.
+All functions release the GIL and raise ``InvalidArgument`` for a wrong shape, dtype or value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from ._core import TileGrid
+from .errors import InvalidArgument
+
+__all__ = [
+    "Contours",
+    "Normalisation",
+    "RegionProps",
+    "Regions",
+    "TileGrid",
+    "blend_tiles",
+    "breast_mask",
+    "extract_tiles",
+    "fill_holes",
+    "fill_polygons",
+    "find_lesions",
+    "label_components",
+    "plan_tiles",
+    "region_props",
+    "resample",
+    "trace_contours",
+]
+
+#: An array, or anything that speaks DLPack.
+Array = Any
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Pixel value to network input: ``(clip((v - low) / (high - low), 0, 1) - mean) / deviation``."""
+
+    low: float
+    high: float
+    mean: float = 0.0
+    deviation: float = 1.0
+
+
+class Contours(NamedTuple):
+    """Outlines of a mask: int32 [K, 2] polygons of pixel corners (y, x), and which of them are holes."""
+
+    polygons: list[NDArray[np.int32]]
+    is_hole: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class RegionProps:
+    """Measurements of N regions.
+
+    Attributes:
+        area: int64 [N], pixels.
+        bounding_box: int32 [N, 4], half-open (y0, x0, y1, x1).
+        centroid: float64 [N, 2], mean of the pixel centres (y, x); NaN for a label without pixels.
+        mean: float32 [N] of the values, or None without values; likewise ``max`` and ``top_mean``.
+        max: float32 [N].
+        top_mean: float32 [N], mean of the highest tenth (``ceil(area / 10)`` values).
+    """
+
+    area: NDArray[np.int64]
+    bounding_box: NDArray[np.int32]
+    centroid: NDArray[np.float64]
+    mean: NDArray[np.float32] | None = None
+    max: NDArray[np.float32] | None = None
+    top_mean: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.area)
+
+
+@dataclass(frozen=True)
+class Regions(RegionProps):
+    """``RegionProps`` with an outer outline each.
+
+    Attributes:
+        outlines: N arrays, float64 [K, 2] (y, x), clockwise on screen.
+    """
+
+    outlines: tuple[NDArray[np.float64], ...] = ()
+
+
+def plan_tiles(
+    image_shape: tuple[int, int],
+    *,
+    scale: tuple[float, float] = (1.0, 1.0),
+    tile_shape: tuple[int, int],
+    overlap: float = 0.25,
+    mask: Array | None = None,
+) -> TileGrid:
+    """Plan tiles of one size over an image, evenly spread, leaving out those that meet no mask pixel.
+
+    Args:
+        image_shape: (H, W) in image pixels.
+        scale: image pixels per grid pixel along y and x, 1/64 to 4096.
+        tile_shape: (h, w) in grid pixels.
+        overlap: least fraction of a tile shared with its neighbour, 0 to 0.9.
+        mask: bool or uint8 [h, w] of any size, spread over the whole image; nonzero = keep. None keeps every tile.
+    """
+    return _core.plan_tiles(image_shape, scale=scale, tile_shape=tile_shape, overlap=overlap, mask=mask)
+
+
+def extract_tiles(
+    image: Array,
+    grid: TileGrid,
+    *,
+    normalisation: Normalisation | None = None,
+    mask: Array | None = None,
+    threads: int = 0,
+) -> NDArray[np.float32]:
+    """Cut an image into tiles on the model's grid: gather, area average, normalise and pad in one pass.
+
+    Args:
+        image: [H, W] of the grid's image shape; uint8, uint16, int16 or float32, any strides.
+        grid: from ``plan_tiles``.
+        normalisation: None leaves plain averages.
+        mask: as in ``plan_tiles``; where it is 0, and outside the image, a tile holds what ``low`` maps to (0 without
+            a normalisation).
+        threads: most threads to use; 0 = all.
+
+    Returns:
+        float32 [N, 1, h, w] in the order of ``grid.origins``.
+    """
+    packed = None
+    if normalisation is not None:
+        packed = (normalisation.low, normalisation.high, normalisation.mean, normalisation.deviation)
+    return _core.extract_tiles(image, grid, normalisation=packed, mask=mask, threads=threads)
+
+
+def resample(image: Array, *, scale: tuple[float, float], threads: int = 0) -> NDArray[np.float32]:
+    """Area-average an image to a coarser (or finer) grid.
+
+    Args:
+        image: [H, W]; uint8, uint16, int16 or float32.
+        scale: image pixels per result pixel along y and x.
+        threads: most threads to use; 0 = all.
+
+    Returns:
+        float32 [ceil(H / scale_y), ceil(W / scale_x)].
+    """
+    shape = tuple(np.shape(image))
+    if len(shape) != 2:
+        raise InvalidArgument(f"image has {len(shape)} axes; needed: 2")
+    side = (max(1, int(np.ceil(shape[0] / scale[0])) + 1), max(1, int(np.ceil(shape[1] / scale[1])) + 1))
+    grid = plan_tiles((shape[0], shape[1]), scale=scale, tile_shape=side, overlap=0.0)
+    tile = extract_tiles(image, grid, threads=threads)[0, 0]
+    return tile[: grid.shape[0], : grid.shape[1]]
+
+
+def blend_tiles(
+    tiles: Array,
+    grid: TileGrid,
+    *,
+    weights: Literal["gaussian", "constant"] = "gaussian",
+    mask: Array | None = None,
+    threads: int = 0,
+) -> NDArray[np.float32]:
+    """Blend overlapping tiles into one map.
+
+    Args:
+        tiles: float32 [N, C, h, w], in the order of ``grid.origins``.
+        grid: the grid that produced the tiles.
+        weights: how much a tile's pixel counts: all the same, or a separable Gaussian about the tile's centre with a
+            sigma of one eighth of the side.
+        mask: as in ``plan_tiles``; the map is 0 where it is 0.
+        threads: most threads to use; 0 = all.
+
+    Returns:
+        float32 [C, H, W] of the grid's shape; each pixel is the weight-normalised mean of the tiles that cover it, or
+        0 where none does.
+    """
+    return _core.blend_tiles(tiles, grid, weights=weights, mask=mask, threads=threads)
+
+
+def breast_mask(image: Array) -> NDArray[np.bool_]:
+    """Where the breast is, on a coarse image; ``lcx_fast.breast_mask`` does it for an image of any size.
+
+    Args:
+        image: float32 [h, w], brighter = denser, at most 1024 a side.
+
+    Returns:
+        bool [h, w].
+    """
+    return _core.breast_mask(image)
+
+
+def label_components(
+    mask: Array, *, connectivity: Literal[4, 8] = 8, threads: int = 0
+) -> tuple[NDArray[np.int32], int]:
+    """Number the connected components of a mask.
+
+    Args:
+        mask: bool or uint8 [H, W], nonzero = foreground.
+        connectivity: 4 or 8.
+        threads: most threads to use; 0 = all.
+
+    Returns:
+        int32 [H, W], 0 = background, 1 .. count in raster order of each component's first pixel; and the count.
+    """
+    return _core.label_components(mask, connectivity=connectivity, threads=threads)
+
+
+def region_props(labels: Array, values: Array | None = None, *, count: int | None = None) -> RegionProps:
+    """Measure labelled regions.
+
+    Args:
+        labels: int32 [H, W], 0 = background.
+        values: float32 [H, W] without NaN, to be summarised per region.
+        count: the highest label; found by a pass over ``labels`` if not given.
+    """
+    if count is None:
+        count = int(np.max(labels, initial=0))
+    return RegionProps(**_core.region_props(labels, values, count=count))
+
+
+def fill_holes(mask: Array, *, threads: int = 0) -> NDArray[np.bool_]:
+    """Make background that is not 4-connected to the border foreground.
+
+    Args:
+        mask: bool or uint8 [H, W], nonzero = foreground.
+        threads: most threads to use; 0 = all.
+    """
+    return _core.fill_holes(mask, threads=threads)
+
+
+def trace_contours(mask: Array, *, threads: int = 0) -> Contours:
+    """Trace the exact outlines of a mask: outer ones clockwise on screen, holes the other way.
+
+    The polygons run along pixel edges; ``fill_polygons`` gives the mask back.
+
+    Args:
+        mask: bool or uint8 [H, W], nonzero = foreground, 8-connected.
+        threads: most threads to use; 0 = all.
+    """
+    return Contours(*_core.trace_contours(mask, threads=threads))
+
+
+def fill_polygons(polygons: list[NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.int32]:
+    """The pixels whose centre lies inside a set of polygons, by the even-odd rule.
+
+    Args:
+        polygons: [K, 2] points (y, x) each, not closed.
+        shape: (H, W) of the image; what lies outside is cut off.
+
+    Returns:
+        int32 [M, 3]: the runs (y, x_begin, x_end), half-open, in raster order.
+    """
+    arrays = [np.asarray(p, np.float64).reshape(-1, 2) for p in polygons]
+    points = np.concatenate(arrays) if arrays else np.zeros((0, 2))
+    offsets = np.cumsum([0, *map(len, arrays)], dtype=np.int64)
+    return _core.fill_polygons(points, offsets, height=shape[0], width=shape[1])
+
+
+def find_lesions(
+    probability: Array,
+    *,
+    low: float = 0.5,
+    high: float = 0.5,
+    min_area: int = 1,
+    fill_holes: bool = True,
+    threads: int = 0,
+) -> Regions:
+    """Find lesions in a probability map.
+
+    Pixels of at least ``low`` form 8-connected components; those without a pixel of at least ``high`` are dropped;
+    holes are filled; components smaller than ``min_area`` are dropped. The outline has one point for each pair of
+    neighbouring pixels it separates, where the map, interpolated linearly between their centres, equals ``low``.
+
+    Args:
+        probability: float32 [H, W]; NaN counts as below ``low``.
+        low: threshold of the outline.
+        high: threshold that some pixel of a lesion reaches.
+        min_area: pixels, after hole filling.
+        fill_holes: whether to fill holes.
+        threads: most threads to use; 0 = all.
+
+    Returns:
+        The lesions in raster order of their first pixel.
+    """
+    found = _core.find_lesions(
+        probability, low=low, high=high, min_area=min_area, fill_holes=fill_holes, threads=threads
+    )
+    found["outlines"] = tuple(found["outlines"])
+    return Regions(**found)
