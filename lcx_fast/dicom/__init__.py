@@ -1,0 +1,1 @@
+"""Reading DICOM mammograms: container, header, decoders, pixel meaning, spacing and view."""

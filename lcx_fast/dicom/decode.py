@@ -1,0 +1,271 @@
+"""One pinned decoder per transfer syntax, and the checks that make its answer trustworthy.
+
+No decoder stands in for another: a stream that its codec refuses is refused. Before decoding, the stream's
+own header is held against the DICOM header; after decoding, shape and completeness are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DicomError
+from .codestream import FrameHeader, check_restarts, read_jpeg, read_jpeg2000
+from .header import PixelLayout
+from .jpeg_tail import check_dct_tail, check_lossless_tail
+
+#: Transfer syntax UID to the decoder it is read with.
+DECODERS = {
+    "1.2.840.10008.1.2": "native",
+    "1.2.840.10008.1.2.1": "native",
+    "1.2.840.10008.1.2.1.99": "native",
+    "1.2.840.10008.1.2.2": "native",
+    "1.2.840.10008.1.2.5": "rle",
+    "1.2.840.10008.1.2.4.50": "jpeg",
+    "1.2.840.10008.1.2.4.51": "jpeg",
+    "1.2.840.10008.1.2.4.57": "jpeg-lossless",
+    "1.2.840.10008.1.2.4.70": "jpeg-lossless",
+    "1.2.840.10008.1.2.4.80": "jpeg-ls",
+    "1.2.840.10008.1.2.4.81": "jpeg-ls",
+    "1.2.840.10008.1.2.4.90": "jpeg2000",
+    "1.2.840.10008.1.2.4.91": "jpeg2000",
+    "1.2.840.10008.1.2.4.201": "htj2k",
+    "1.2.840.10008.1.2.4.202": "htj2k",
+    "1.2.840.10008.1.2.4.203": "htj2k",
+}
+
+#: JPEG processes (SOF markers) that belong to a decoder's transfer syntaxes.
+_PROCESSES = {"jpeg": (0xC0, 0xC1), "jpeg-lossless": (0xC3,), "jpeg-ls": (0xF7,)}
+
+
+@dataclass(frozen=True)
+class DecodedFrame:
+    """Samples as stored, not yet interpreted.
+
+    Attributes:
+        samples: uint8 or uint16 [H, W], native byte order; signed values are two's complement.
+        decoder: what decoded them, for reports.
+    """
+
+    samples: NDArray[Any]
+    decoder: str
+
+
+def decoder_of(transfer_syntax: str) -> str:
+    """Name of the decoder for a transfer syntax.
+
+    Raises:
+        DicomError: if there is none.
+    """
+    try:
+        return DECODERS[transfer_syntax]
+    except KeyError:
+        raise DicomError(
+            f"transfer syntax {transfer_syntax or 'unknown'} is not read; accepted: uncompressed, deflated, "
+            "RLE, JPEG (.50 .51 .57 .70), JPEG-LS, JPEG 2000 (.90 .91) and HTJ2K"
+        ) from None
+
+
+def read_native(
+    value: memoryview, layout: PixelLayout, *, frame: int, little_endian: bool, is_word: bool
+) -> DecodedFrame:
+    """View one frame of uncompressed pixel data; copies only to swap bytes.
+
+    Args:
+        value: the whole pixel data element.
+        layout: of the frames.
+        frame: which one, from 0.
+        little_endian: byte order of the value.
+        is_word: VR OW: 8-bit samples of a big-endian file lie in swapped pairs.
+
+    Raises:
+        DicomError: if the length disagrees with the header.
+    """
+    size = layout.frame_bytes
+    expected = size * layout.frames
+    if len(value) < expected:
+        raise DicomError(f"the pixel data are truncated: {expected} bytes due, {len(value)} present")
+    if len(value) - expected > max(1, layout.columns * layout.bits_allocated // 8 - 1):
+        raise DicomError(f"the pixel data have {len(value)} bytes where the header accounts for {expected}")
+    if layout.bits_allocated == 8:
+        flat = np.frombuffer(value, np.uint8)
+        if is_word and not little_endian:
+            flat = flat[: len(flat) // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
+        flat = flat[frame * size : (frame + 1) * size]
+    else:
+        order = "<u2" if little_endian else ">u2"
+        flat = np.frombuffer(value, order, count=size // 2, offset=frame * size)
+        flat = np.require(flat.astype(np.uint16, copy=False), requirements="A")
+    return DecodedFrame(flat.reshape(layout.rows, layout.columns), "native")
+
+
+def decode_stream(stream: bytes, layout: PixelLayout, transfer_syntax: str) -> DecodedFrame:
+    """Decode one compressed frame.
+
+    Args:
+        stream: all of the frame's fragments, joined.
+        layout: what the DICOM header says about the frame.
+        transfer_syntax: a UID.
+
+    Raises:
+        DicomError: if the stream is damaged or incomplete, or disagrees with the DICOM header.
+    """
+    import imagecodecs
+
+    decoder = decoder_of(transfer_syntax)
+    if decoder == "native":
+        raise DicomError(
+            f"encapsulated pixel data in transfer syntax {transfer_syntax}, which is uncompressed"
+        )
+    try:
+        samples = _DECODE[decoder](stream, layout)
+    except (DicomError, MemoryError):
+        raise
+    except Exception as error:  # every codec has its own error class
+        raise DicomError(f"the {decoder} stream is damaged or truncated: {_reason(error)}") from None
+    if samples.shape != (layout.rows, layout.columns):
+        raise DicomError(
+            f"the {decoder} stream decodes to {samples.shape}, not {layout.rows} x {layout.columns}"
+        )
+    return DecodedFrame(samples, f"imagecodecs {imagecodecs.__version__} {decoder}")
+
+
+def _decode_rle(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+    import imagecodecs
+
+    if len(stream) * 64 < layout.frame_bytes:  # two bytes make 128 at best
+        raise DicomError(f"{len(stream)} bytes of RLE cannot hold {layout.rows} x {layout.columns} pixels")
+    planes = layout.bits_allocated // 8
+    if len(stream) < 64 or int.from_bytes(stream[:4], "little") != planes:
+        raise DicomError(f"the RLE header is damaged; {planes} segment(s) are due")
+    samples = np.empty((layout.rows, layout.columns), np.dtype(f"u{planes}"))
+    # With room for exactly one frame no segment can be too long, so a right sum means that none is too short.
+    written = imagecodecs.dicomrle_decode(stream, samples.dtype.str, out=samples.reshape(-1).view(np.uint8))
+    if written.nbytes != samples.nbytes:
+        raise DicomError(f"the RLE frame is truncated: {samples.nbytes} bytes due, {written.nbytes} decoded")
+    return samples
+
+
+def _decode_jpeg(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+    import imagecodecs
+
+    header = read_jpeg(stream)
+    _check_process("jpeg", header.process)
+    _check_header(header, layout)
+    check_restarts(stream, header, -(-header.rows // 8) * -(-header.columns // 8))
+    samples = imagecodecs.jpeg8_decode(stream)
+    check_dct_tail(stream, header, samples, imagecodecs.jpeg8_decode)
+    return _as_stored(samples, header, layout)
+
+
+def _decode_jpeg_lossless(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+    import imagecodecs
+
+    header = read_jpeg(stream)
+    _check_process("jpeg-lossless", header.process)
+    _check_header(header, layout)
+    if not 1 <= header.selector <= 7:
+        raise DicomError(f"the JPEG stream's predictor is {header.selector}; accepted: 1 to 7")
+    check_restarts(stream, header, header.rows * header.columns)
+    samples = imagecodecs.jpeg8_decode(stream)
+    check_lossless_tail(stream, header, samples)
+    return _as_stored(samples, header, layout)
+
+
+def _decode_jpeg_ls(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+    import imagecodecs
+
+    header = read_jpeg(stream)
+    _check_process("jpeg-ls", header.process)
+    _check_header(header, layout)
+    return _as_stored(imagecodecs.jpegls_decode(stream), header, layout)
+
+
+def _decode_jpeg2000(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+    import imagecodecs
+
+    header = read_jpeg2000(stream)
+    _check_header(header, layout, has_sign=True)
+    threads = min(4, os.cpu_count() or 1)
+    return _as_stored(imagecodecs.jpeg2k_decode(stream, numthreads=threads), header, layout)
+
+
+def _decode_htj2k(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+    import imagecodecs
+
+    header = read_jpeg2000(stream)
+    _check_header(header, layout, has_sign=True)
+    kind = "i" if header.signed else "u"
+    samples = np.empty((header.rows, header.columns), np.dtype(f"{kind}{1 if header.precision <= 8 else 2}"))
+    # OpenJPH's errors while rows are pulled get lost on their way, leaving the remaining rows as they were.
+    marks = np.random.default_rng(0).integers(0, 256, samples[-1].nbytes, np.uint8).view(samples.dtype)
+    samples[-1] = marks
+    imagecodecs.htj2k_decode(stream, out=samples)
+    if header.columns > 8 and np.array_equal(samples[-1], marks):
+        raise DicomError("the HTJ2K stream is damaged: decoding stopped before the last row")
+    return _as_stored(samples, header, layout)
+
+
+_DECODE: dict[str, Callable[[bytes, PixelLayout], NDArray[Any]]] = {
+    "rle": _decode_rle,
+    "jpeg": _decode_jpeg,
+    "jpeg-lossless": _decode_jpeg_lossless,
+    "jpeg-ls": _decode_jpeg_ls,
+    "jpeg2000": _decode_jpeg2000,
+    "htj2k": _decode_htj2k,
+}
+
+
+def _check_process(decoder: str, process: int) -> None:
+    if process not in _PROCESSES[decoder]:
+        raise DicomError(
+            f"a JPEG stream of process SOF{process - 0xC0} does not belong to its transfer syntax"
+        )
+
+
+def _check_header(header: FrameHeader, layout: PixelLayout, *, has_sign: bool = False) -> None:
+    """Hold a stream's header against the DICOM header."""
+    if (header.rows, header.columns) != (layout.rows, layout.columns):
+        raise DicomError(
+            f"the compressed stream is {header.rows} x {header.columns}, "
+            f"the DICOM header says {layout.rows} x {layout.columns}"
+        )
+    if header.components != 1:
+        raise DicomError(f"the compressed stream has {header.components} components; accepted: 1")
+    if not 2 <= header.precision <= layout.bits_allocated:
+        raise DicomError(
+            f"the compressed stream has {header.precision} bits per sample, "
+            f"the DICOM header allocates {layout.bits_allocated}"
+        )
+    if has_sign and header.signed != layout.signed:
+        raise DicomError("compressed stream and DICOM header disagree about signed samples")
+    if layout.signed and not has_sign and header.precision < layout.bits_stored:
+        raise DicomError(
+            f"signed samples of {layout.bits_stored} bits in a stream of {header.precision} bits: "
+            "their sign cannot be known"
+        )
+    if layout.high_bit != layout.bits_stored - 1:
+        raise DicomError("compressed samples must lie in the low bits; HighBit says otherwise")
+
+
+def _as_stored(samples: NDArray[Any], header: FrameHeader, layout: PixelLayout) -> NDArray[Any]:
+    """Samples as unsigned integers; in 16 bits if the DICOM header says so and their sign needs it."""
+    if samples.dtype.kind == "i" and samples.dtype.itemsize * 8 < layout.bits_allocated:
+        samples = samples.astype(np.int16)
+    samples = samples.view(np.dtype(f"u{samples.dtype.itemsize}"))
+    if not layout.signed and header.precision > layout.bits_stored:
+        largest = int(samples.max())
+        if largest >> layout.bits_stored:
+            raise DicomError(f"a sample of {largest} does not fit BitsStored {layout.bits_stored}")
+    return samples
+
+
+def _reason(error: Exception) -> str:
+    """A codec's own message in one short line."""
+    text = " ".join(str(error).split())
+    return text[:120] or type(error).__name__

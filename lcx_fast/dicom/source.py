@@ -1,0 +1,86 @@
+"""The bytes behind a path, a bytes object or a binary file, and what to call them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from ..errors import InvalidArgument
+from .limits import MAX_FILE_BYTES
+
+BytesSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+
+
+def load_bytes(source: BytesSource) -> tuple[bytes, str]:
+    """Read a source to its end.
+
+    Args:
+        source: a path, a bytes-like object, or a binary file object (read from where it stands).
+
+    Returns:
+        The bytes, and a name for reports: the file's name as given, else "bytes" or "file".
+
+    Raises:
+        InvalidArgument: if there is no such file, or it is empty, a folder, too large or not binary.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _checked(bytes(source), "bytes")
+    if isinstance(source, str | os.PathLike):
+        return _load_path(Path(source))
+    read = getattr(source, "read", None)
+    if read is None:
+        raise InvalidArgument(
+            f"cannot read from {type(source).__name__}; accepted: a path, bytes or a binary file object"
+        )
+    data = read(MAX_FILE_BYTES + 1)
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise InvalidArgument("the file object is in text mode; open it with 'rb'")
+    given = getattr(source, "name", None)
+    return _checked(bytes(data), Path(given).name if isinstance(given, str) and given else "file")
+
+
+def _load_path(path: Path) -> tuple[bytes, str]:
+    try:
+        if path.is_dir():
+            raise InvalidArgument(f"{path} is a folder; a single file is accepted")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise InvalidArgument(f"{path} has {size} bytes; at most {MAX_FILE_BYTES} are accepted")
+            data = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise InvalidArgument(f"no such file: {path}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise InvalidArgument(f"cannot read {path}: {reason}") from None
+    return _checked(data, path.name)
+
+
+def _checked(data: bytes, name: str) -> tuple[bytes, str]:
+    if not data:
+        raise InvalidArgument(f"{name} is empty")
+    if len(data) > MAX_FILE_BYTES:
+        raise InvalidArgument(f"{name} has more than {MAX_FILE_BYTES} bytes")
+    return data, name
+
+
+class Sha256:
+    """SHA-256 of some bytes, computed beside the decoding (hashing releases the interpreter lock)."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data: bytes | None = data
+        self._digest = ""
+        self._thread = threading.Thread(target=self._run, name="lcx-sha256", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        self._digest = hashlib.sha256(cast(bytes, self._data)).hexdigest()
+        self._data = None
+
+    def hexdigest(self) -> str:
+        """Wait for the digest and return it in hexadecimal."""
+        self._thread.join()
+        return self._digest
