@@ -8,8 +8,9 @@ from ..errors import InvalidArgument
 from ..mammogram import PixelSpacing, SpacingSource, nominal_spacing
 from .header import Header
 
-NOMINAL_WARNING = "the pixel spacing is unknown: the long side was counted as 240 mm, "
-    "and lengths and areas in mm are not available"
+NOMINAL_WARNING = (
+    "the pixel spacing is unknown: the long side was counted as 240 mm; no lengths or areas in mm"
+)
 
 UserSpacing = float | Sequence[float]
 

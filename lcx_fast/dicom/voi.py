@@ -1,8 +1,8 @@
 """What a stored value means: every grey-scale transform of PS3.3, composed into one table.
 
-Note [Grey scale]: the order is stored value -> modality transform -> VOI transform -> inversion (MONOCHROME1) ->
-padding to 0. The composed table is indexed by the sample as it lies in memory, so that masking to BitsStored and the
-sign are part of it too. If the table says nothing new, the samples are handed out as they are.
+Note [Grey scale]: the order is stored value -> modality transform -> VOI transform -> inversion (MONOCHROME1)
+-> padding to 0. The composed table is indexed by the sample as it lies in memory, so that masking to BitsStored
+and the sign are part of it too. If the table says nothing new, the samples are handed out as they are.
 
 Without a VOI transform a linear rescale is only a change of unit and is left out (a negative slope inverts).
 """
@@ -174,7 +174,7 @@ def read_voi(header: Header, layout: PixelLayout, warnings: list[str]) -> Window
 def _modality(
     header: Header, layout: PixelLayout, stored: NDArray[np.int64], warnings: list[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], int, list[str]]:
-    """Modality transform: values for use without a VOI, in modality units, the former's largest, what it was."""
+    """Values for use without a VOI, values in modality units, the largest of the former, and the steps."""
     for item in header.items("ModalityLUTSequence")[:1]:
         lut = _read_lut(item, signed=layout.signed, little_endian=header.little_endian)
         if lut is not None:
