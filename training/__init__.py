@@ -1,0 +1,1 @@
+"""Training of lcx_fast models: outlines in, one self-describing .onnx file out."""

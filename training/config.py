@@ -1,0 +1,111 @@
+"""The training's settings, read from one TOML file; every unknown or missing key is an error."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from training.augment import AugmentConfig
+from training.schedule import LossSchedule
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    pixel_spacing_mm: float
+    ring_mm: float
+    share: dict[str, float]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    decoder_width: int
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class PoolingConfig:
+    lse_r: float
+    top_fraction: float
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    seed: int
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+    peak_learning_rate: float
+    warmup_steps: int
+    weight_decay: float
+    ema_decay: float
+    clip_norm: float
+    validate_every: int
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    schedule: LossSchedule
+    abnormal_classification: float
+    calcification_top_fraction: float
+
+
+@dataclass(frozen=True)
+class Config:
+    data: DataConfig
+    network: NetworkConfig
+    pooling: PoolingConfig
+    train: TrainConfig
+    augment: AugmentConfig
+    loss: LossConfig
+
+    def to_document(self) -> dict[str, Any]:
+        """The document that parse_config reads back to an equal Config (through JSON, too)."""
+        document = asdict(self)
+        loss = document["loss"]
+        document["loss"] = loss.pop("schedule") | loss
+        return document
+
+
+def read_config(path: Path) -> Config:
+    """Read a TOML file; raise ValueError naming the section and the keys that do not fit."""
+    with path.open("rb") as file:
+        return parse_config(tomllib.load(file))
+
+
+def parse_config(document: dict[str, Any]) -> Config:
+    sections = {field.name for field in fields(Config)}
+    if set(document) != sections:
+        raise ValueError(f"config sections {sorted(document)}; wanted {sorted(sections)}")
+    loss = dict(document["loss"])
+    own = {
+        name: loss.pop(name)
+        for name in ("abnormal_classification", "calcification_top_fraction")
+        if name in loss
+    }
+    augment = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in document["augment"].items()
+    }
+    return Config(
+        data=_fill(DataConfig, document["data"], "data"),
+        network=_fill(NetworkConfig, document["network"], "network"),
+        pooling=_fill(PoolingConfig, document["pooling"], "pooling"),
+        train=_fill(TrainConfig, document["train"], "train"),
+        augment=_fill(AugmentConfig, augment, "augment"),
+        loss=_fill(LossConfig, {"schedule": _fill(LossSchedule, loss, "loss"), **own}, "loss"),
+    )
+
+
+def _fill(kind: Any, values: dict[str, Any], section: str) -> Any:
+    wanted = {field.name for field in fields(kind)}
+    if set(values) != wanted:
+        missing, unknown = sorted(wanted - set(values)), sorted(set(values) - wanted)
+        raise ValueError(f"config [{section}]: missing {missing}, unknown {unknown}")
+    return kind(**values)

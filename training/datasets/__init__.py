@@ -1,0 +1,1 @@
+"""Readers that turn a published dataset into records and arrays."""

@@ -1,0 +1,236 @@
+"""Measure a model on the validation images.
+
+    python -m training.evaluate --data DIR --run runs/first [--checkpoint best.safetensors]
+
+Figures on images that also chose the checkpoint are optimistic; the report says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage  # type: ignore[import-untyped]
+
+from training import metrics
+from training.checkpoint import load_average
+from training.config import Config, PoolingConfig, parse_config
+from training.network import OUTPUT_NAMES, LesionNetwork
+from training.pooling import image_logit
+from training.prepare import Sample, load_samples
+
+Predictor = Callable[[Sample], NDArray[np.float32]]  # -> probabilities [2, H, W]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A sample's maps float32 [2, H, W], zero outside the breast, and its malignant image score."""
+
+    sample: Sample
+    probabilities: NDArray[np.float32]
+    score: float
+
+
+def validation_samples(samples: Sequence[Sample], *, resampled: bool) -> list[Sample]:
+    """Every validation image once: native where there is a choice, or all brought to 512 pixels first.
+
+    See Note [Resampled images] in training.prepare: the second form takes the resolution away as a clue.
+    """
+    chosen = [sample for sample in samples if sample.split == "val"]
+    return [sample for sample in chosen if sample.folder == "resized512" or sample.resampled == resampled]
+
+
+def torch_predictor(model: LesionNetwork, config: Config) -> Predictor:
+    """Whole images at once, padded with zeros to multiples of 32."""
+
+    @torch.no_grad()
+    def predict(sample: Sample) -> NDArray[np.float32]:
+        height, width = sample.image.shape
+        padded = torch.zeros(1, 1, -(-height // 32) * 32, -(-width // 32) * 32)
+        padded[0, 0, :height, :width] = torch.from_numpy(sample.image)
+        normalised = (padded - config.network.mean) / config.network.std
+        logits = model(normalised.contiguous(memory_format=torch.channels_last))
+        result: NDArray[np.float32] = torch.sigmoid(logits)[0, :, :height, :width].numpy()
+        return result
+
+    return predict
+
+
+def predict_all(
+    predictor: Predictor, samples: Sequence[Sample], *, pooling: PoolingConfig, pooling_weights: torch.Tensor
+) -> list[Prediction]:
+    predictions = []
+    malignant = OUTPUT_NAMES.index("malignant")
+    for sample in samples:
+        probabilities = np.where(sample.breast, predictor(sample), np.float32(0.0))
+        inside = torch.from_numpy(probabilities[malignant][sample.breast]).clamp(1e-6, 1 - 1e-6)
+        score = image_logit(
+            torch.logit(inside),
+            pooling_weights[malignant],
+            r=pooling.lse_r,
+            top_fraction=pooling.top_fraction,
+        )
+        predictions.append(Prediction(sample, probabilities, float(torch.sigmoid(score))))
+    return predictions
+
+
+def lesion_results(
+    predictions: Sequence[Prediction], *, output: str, threshold: float = 0.5, seed_threshold: float = 0.5
+) -> list[metrics.ImageResult]:
+    """Detections of one map against the outlines it was to learn, over every image that has them told."""
+    index = OUTPUT_NAMES.index(output)
+    results = []
+    for prediction in predictions:
+        sample = prediction.sample
+        if output == "abnormal" and not sample.annotated:
+            continue
+        counts = output == "abnormal" or sample.pathology == "malignant"
+        outlines = sample.labels if counts else np.zeros_like(sample.labels)
+        probability = np.where(outlines == -1, np.float32(0.0), prediction.probabilities[index])
+        labels, scores = metrics.find_detections(
+            probability, pixel_spacing_mm=0.5, threshold=threshold, seed_threshold=seed_threshold
+        )
+        results.append(metrics.compare(labels, scores, outlines, patient=sample.patient))
+    return results
+
+
+def lesion_summary(results: Sequence[metrics.ImageResult]) -> dict[str, float]:
+    summary = {"ap_iou50": metrics.average_precision(results)}
+    for rate in metrics.FALSE_POSITIVES_PER_IMAGE:
+        summary[f"sensitivity_at_{rate:g}_fp"] = metrics.sensitivity_at(
+            results, false_positives_per_image=rate
+        )
+    summary["ap_iop75"] = metrics.average_precision_iop(results)
+    summary["iop"] = metrics.intersection_over_prediction(results)
+    return summary
+
+
+def with_intervals(results: Sequence[metrics.ImageResult], *, draws: int) -> dict[str, list[float]]:
+    """Each figure of lesion_summary as [value, low, high], the interval by patient bootstrap."""
+    value = lesion_summary(results)
+    patients = [result.patient for result in results]
+    random = np.random.default_rng(0)
+    groups = [np.array([i for i, p in enumerate(patients) if p == name]) for name in dict.fromkeys(patients)]
+    draws_of: dict[str, list[float]] = {name: [] for name in value}
+    for _ in range(draws):
+        chosen = np.concatenate([groups[k] for k in random.integers(0, len(groups), len(groups))])
+        for name, drawn in lesion_summary([results[i] for i in chosen]).items():
+            draws_of[name].append(drawn)
+    return {name: [value[name], *map(float, np.percentile(draws_of[name], [2.5, 97.5]))] for name in value}
+
+
+def image_auc(predictions: Sequence[Prediction], *, draws: int) -> list[float]:
+    """ROC AUC malignant against the rest, [value, low, high]."""
+    scores = np.array([prediction.score for prediction in predictions])
+    positive = np.array([prediction.sample.pathology == "malignant" for prediction in predictions])
+
+    def auc(indices: NDArray[np.int64]) -> float:
+        return metrics.roc_auc(scores[indices], positive[indices])
+
+    patients = [prediction.sample.patient for prediction in predictions]
+    everything = np.arange(len(predictions))
+    return [auc(everything), *metrics.patient_bootstrap(patients, auc, draws=draws)]
+
+
+def confused_pixels(predictions: Sequence[Prediction], *, output: str) -> float:
+    """Mean over the images with an outline of the count of breast pixels with 0.1 < p < 0.9."""
+    index = OUTPUT_NAMES.index(output)
+    counts = []
+    for prediction in predictions:
+        if (prediction.sample.labels > 0).any():
+            p = prediction.probabilities[index][prediction.sample.breast]
+            counts.append(int(((p > 0.1) & (p < 0.9)).sum()))
+    return float(np.mean(counts)) if counts else 0.0
+
+
+def brightness_predictor(*, sigma_mm: float, percentile: float) -> Predictor:
+    """The baseline that learns nothing: smoothed grey value, p = 0.5 at the breast's own percentile."""
+
+    def predict(sample: Sample) -> NDArray[np.float32]:
+        smooth = ndimage.gaussian_filter(sample.image, sigma_mm / 0.5)
+        level = max(float(np.percentile(smooth[sample.breast], percentile)), 1e-3)
+        map_ = np.clip(0.5 * smooth / level, 0.0, 1.0).astype(np.float32)
+        return np.stack([map_, map_])
+
+    return predict
+
+
+def best_brightness(samples: Sequence[Sample], *, output: str) -> tuple[str, list[metrics.ImageResult]]:
+    """The brightness baseline at the setting that suits these very images best: a generous baseline."""
+    best: tuple[float, str, list[metrics.ImageResult]] = (-1.0, "", [])
+    pooling, weights = PoolingConfig(lse_r=4.0, top_fraction=0.003), torch.zeros(2, 3)
+    for sigma_mm in (1.5, 3.0, 5.0):
+        for percentile in (85.0, 90.0, 95.0, 97.5):
+            predictor = brightness_predictor(sigma_mm=sigma_mm, percentile=percentile)
+            predictions = predict_all(predictor, samples, pooling=pooling, pooling_weights=weights)
+            results = lesion_results(predictions, output=output)
+            summary = lesion_summary(results)
+            value = summary["sensitivity_at_1_fp"] + summary["ap_iou50"]
+            if value > best[0]:
+                best = (value, f"sigma {sigma_mm:g} mm, percentile {percentile:g}", results)
+    return best[1], best[2]
+
+
+def report(predictions: Sequence[Prediction], *, draws: int = 500) -> dict[str, Any]:
+    """All figures of a set of predictions, each [value, low, high] where an interval makes sense."""
+    samples = [prediction.sample for prediction in predictions]
+    document: dict[str, Any] = {
+        "images": len(samples),
+        "patients": len({sample.patient for sample in samples}),
+        "image_auc_malignant": image_auc(predictions, draws=draws),
+    }
+    for output in OUTPUT_NAMES:
+        results = lesion_results(predictions, output=output)
+        document[output] = with_intervals(results, draws=draws)
+        document[output]["outlines"] = sum(len(result.reference_areas) for result in results)
+        document[output]["confused_pixels"] = confused_pixels(predictions, output=output)
+        setting, baseline = best_brightness(samples, output=output)
+        document[output]["smoothed_brightness"] = with_intervals(baseline, draws=draws) | {"setting": setting}
+    return document
+
+
+def load_model(checkpoint: Path) -> tuple[LesionNetwork, Config, dict[str, Any]]:
+    """The averaged weights of a checkpoint, ready to run, with the settings and state of their training."""
+    from safetensors import safe_open
+
+    with safe_open(str(checkpoint), framework="pt") as file:
+        state: dict[str, Any] = json.loads((file.metadata() or {})["state"])
+    config = parse_config(state["config"])
+    model = LesionNetwork(decoder_width=config.network.decoder_width)
+    load_average(checkpoint, model)
+    model.eval()
+    return model, config, state
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Measure a checkpoint on the validation images.")
+    parser.add_argument("--data", type=Path, required=True, help="CDD-CESM folder")
+    parser.add_argument("--run", type=Path, required=True, help="run folder of training.train")
+    parser.add_argument("--checkpoint", default="best.safetensors")
+    parser.add_argument("--draws", type=int, default=500, help="bootstrap draws")
+    options = parser.parse_args(arguments)
+    model, config, state = load_model(options.run / options.checkpoint)
+    samples = load_samples(options.data, options.run / "cache.npz")
+    document: dict[str, Any] = {"epoch": state["epoch"]}
+    for name, resampled in (("native_where_available", False), ("all_through_512", True)):
+        predictions = predict_all(
+            torch_predictor(model, config),
+            validation_samples(samples, resampled=resampled),
+            pooling=config.pooling,
+            pooling_weights=model.pooling.detach(),
+        )
+        document[name] = report(predictions, draws=options.draws)
+    path = options.run / "validation.json"
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    print(json.dumps(document, indent=2))
+
+
+if __name__ == "__main__":
+    main()

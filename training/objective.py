@@ -1,0 +1,103 @@
+"""The loss of one training image: which term falls on which map, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from training import losses
+from training.annotation import Zones, zones
+from training.config import Config
+from training.network import OUTPUT_NAMES
+from training.pooling import image_logit
+from training.schedule import LossTargets
+
+ABNORMAL, MALIGNANT = (OUTPUT_NAMES.index(name) for name in ("abnormal", "malignant"))
+# A crop must keep this share of the image's outlined pixels for the image's class to be asked of it.
+KEPT_SHARE_FOR_CLASS = 0.3
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """One augmented view and what is known of the image it was cut from.
+
+    image, breast, labels: [h, w], see training.augment.random_view. outlined_px: pixels with a finding in the
+    whole image at this view's scale. annotated: False if a lesion may lie where nobody drew one.
+    """
+
+    image: Tensor
+    breast: Tensor
+    labels: Tensor
+    pathology: str
+    outlined_px: float
+    annotated: bool
+    calcification_only: bool
+
+
+def image_loss(
+    logits: Tensor, pooling_weights: Tensor, view: TrainingImage, *, targets: LossTargets, config: Config
+) -> dict[str, Tensor]:
+    """All weighted terms of one image; their sum is its loss.
+
+    The abnormal map learns every outline. The malignant map learns the outlines of malignant images only; in
+    any other image its A is empty, so that the strict penalty falls on the whole breast.
+
+    Args:
+        logits: [2, h, w]. pooling_weights: [2, 3], see training.pooling.image_logit.
+    """
+    found = zones(view.labels, view.breast, ring_px=config.data.ring_mm / config.data.pixel_spacing_mm)
+    if not bool(found.breast.any()):
+        return {}
+    malignant = view.pathology == "malignant"
+    nothing = replace(
+        found,
+        lesions=(),
+        inside=torch.zeros_like(found.inside),
+        ring=torch.zeros_like(found.ring),
+        outside=found.breast,
+    )
+    terms: dict[str, Tensor] = {}
+    if view.annotated:
+        terms |= _map_terms(logits[ABNORMAL], found, view, targets, config, prefix="abnormal")
+    terms |= _map_terms(
+        logits[MALIGNANT], found if malignant else nothing, view, targets, config, prefix="malignant"
+    )
+    for name, index, weight, positive in (
+        ("malignant", MALIGNANT, 1.0, malignant),
+        ("abnormal", ABNORMAL, config.loss.abnormal_classification, view.outlined_px > 0),
+    ):
+        kept = float(found.inside.sum()) >= KEPT_SHARE_FOR_CLASS * view.outlined_px
+        knowable = (not positive or kept) and (name == "malignant" or view.annotated)
+        if knowable:
+            score = image_logit(
+                logits[index][found.breast],
+                pooling_weights[index],
+                r=config.pooling.lse_r,
+                top_fraction=config.pooling.top_fraction,
+            )
+            terms[f"{name}/class"] = weight * losses.classification_loss(score, float(positive))
+    return terms
+
+
+def _map_terms(
+    logits: Tensor, found: Zones, view: TrainingImage, targets: LossTargets, config: Config, *, prefix: str
+) -> dict[str, Tensor]:
+    top_fraction = targets.inside_top_fraction
+    if view.calcification_only:
+        top_fraction = config.loss.calcification_top_fraction
+    terms = {
+        "outside": targets.outside * losses.outside_loss(logits, found.outside),
+        "hard": targets.hard_outside * losses.hard_outside_loss(logits, found.outside),
+        "inside": targets.inside * losses.inside_bag_loss(logits, found.lesions, top_fraction=top_fraction),
+    }
+    if not view.calcification_only:
+        terms["size"] = targets.size * losses.size_loss(
+            logits, found.lesions, floor=targets.size_floor, ceiling=targets.size_ceiling
+        )
+    if targets.pairwise > 0:
+        terms["pairwise"] = targets.pairwise * losses.pairwise_loss(logits, view.image, found.inside)
+    if targets.sharpness > 0:
+        terms["sharpness"] = targets.sharpness * losses.sharpness_loss(logits, found.breast)
+    return {f"{prefix}/{name}": value for name, value in terms.items()}
