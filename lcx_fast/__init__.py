@@ -1,0 +1,85 @@
+"""Precise lesions from full-field mammograms, fast.
+
+    import lcx_fast
+
+    detector = lcx_fast.load_model()
+    report = detector.infer("mammogram.dcm")
+    for lesion in report.lesions:
+        print(lesion.score, lesion.area_mm2, lesion.bounding_box)
+
+Research use only.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from .errors import DeviceError, DicomError, EngineError, InvalidArgument, LcxError, Unsupported
+
+if TYPE_CHECKING:
+    from . import ops
+    from .dicom.read import read_dicom
+    from .images import read_image, read_mammogram
+    from .lesions import Lesion
+    from .mammogram import Mammogram, PixelSpacing
+    from .pipeline import Detector, ImageReport, ProbabilityMap, load_model
+    from .preprocess import breast_mask
+
+__all__ = [
+    "Detector",
+    "DeviceError",
+    "DicomError",
+    "EngineError",
+    "ImageReport",
+    "InvalidArgument",
+    "LcxError",
+    "Lesion",
+    "Mammogram",
+    "PixelSpacing",
+    "ProbabilityMap",
+    "Unsupported",
+    "__version__",
+    "breast_mask",
+    "load_model",
+    "ops",
+    "read_dicom",
+    "read_image",
+    "read_mammogram",
+]
+
+try:
+    __version__ = version("lcx-fast")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
+
+#: Where each public name lives. Loaded on first use, so that ``import lcx_fast`` stays quick.
+_HOMES = {
+    "Detector": ".pipeline",
+    "ImageReport": ".pipeline",
+    "ProbabilityMap": ".pipeline",
+    "load_model": ".pipeline",
+    "Lesion": ".lesions",
+    "Mammogram": ".mammogram",
+    "PixelSpacing": ".mammogram",
+    "breast_mask": ".preprocess",
+    "read_dicom": ".dicom.read",
+    "read_image": ".images",
+    "read_mammogram": ".images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "ops":
+        return import_module(".ops", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lcx_fast' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name], __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

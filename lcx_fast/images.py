@@ -89,7 +89,7 @@ def as_pixels(array: Any) -> NDArray[Any]:
     """An array as the pixels of a ``Mammogram``; copies only to convert.
 
     Args:
-        array: [H, W], any real numeric type; uint8, uint16, int16 and float32 are kept, others become float32.
+        array: [H, W], any real numeric type; uint8, uint16, int16, float32 are kept, others become float32.
 
     Raises:
         InvalidArgument: if it is not 2-D, empty, not numeric, too large, or not finite.

@@ -130,16 +130,30 @@ def to_model_grid(
     tile = ops.extract_tiles(
         mammogram.pixels, grid, normalisation=ops.Normalisation(low, high), mask=coarse.breast, threads=threads
     )[0, 0, : grid.shape[0], : grid.shape[1]]
-    return ModelGridImage(tile, spread_mask(coarse.breast, grid.shape), grid)
+    return ModelGridImage(tile, grid_mask(coarse.breast, grid), grid)
 
 
-def spread_mask(mask: NDArray[np.bool_], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """A mask at another resolution, nearest pixel."""
+def spread_mask(
+    mask: NDArray[np.bool_],
+    shape: tuple[int, int],
+    *,
+    scale: tuple[float, float] = (1.0, 1.0),
+    image_shape: tuple[int, int] | None = None,
+) -> NDArray[np.bool_]:
+    """A mask at another resolution: pixel i of ``shape`` looks up the mask pixel under its centre.
+
+    The same look-up as the compiled operations do (``csrc/core/tile_grid.hpp``, Note [Mask lookup]).
+    """
     rows, columns = (
-        np.minimum(((np.arange(n) + 0.5) / n * m).astype(np.intp), m - 1)
-        for n, m in zip(shape, mask.shape, strict=True)
+        np.minimum(((np.arange(n) + 0.5) * s / extent * m).astype(np.intp), m - 1)
+        for n, s, extent, m in zip(shape, scale, image_shape or shape, mask.shape, strict=True)
     )
     return mask[rows[:, None], columns[None, :]]
+
+
+def grid_mask(mask: NDArray[np.bool_], grid: ops.TileGrid) -> NDArray[np.bool_]:
+    """A coarse mask on a grid."""
+    return spread_mask(mask, grid.shape, scale=grid.scale, image_shape=grid.image_shape)
 
 
 def breast_mask(image: Mammogram | NDArray[Any]) -> NDArray[np.bool_]:

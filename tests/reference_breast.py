@@ -102,12 +102,12 @@ def mask_content(levels, *, radius):
     if threshold is None:
         return np.ones(levels.shape, np.uint8)
     bright = levels > column_thresholds(levels, threshold)
-    bright = fill_holes(close(bright, (radius + 1) // 2), radius)
+    bright = fill_enclosed(close(bright, (radius + 1) // 2), radius)
     grown = keep_best(open_(bright, radius, outside=False))
     for step in range(2 * radius):
         grown = dilate_once(grown, step) & bright
     grown = open_(grown, radius // 4, outside=True)
-    return fill_holes(close(grown, radius), radius).astype(np.uint8)
+    return fill_enclosed(close(grown, radius), radius).astype(np.uint8)
 
 
 def background_threshold(levels):
@@ -216,7 +216,7 @@ def reachable(mask, seeds):
     return seen
 
 
-def fill_holes(mask, reach):
+def fill_enclosed(mask, reach):
     """Fills what cannot be reached from outside; nothing comes in through the chest wall.
 
     The chest wall is the left or the right edge, whichever has more breast within `reach` pixels (both if

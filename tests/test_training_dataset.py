@@ -144,13 +144,6 @@ def test_scale_is_refused_where_width_and_height_disagree() -> None:
     assert cdd_cesm.resize_factor([np.empty((0, 2))], mask) is None
 
 
-def test_area_weights_average_exactly() -> None:
-    weights = prepare.area_weights(10, 2.5)
-    assert weights.shape == (4, 10)
-    np.testing.assert_allclose(weights.sum(1), 1.0, rtol=1e-6)
-    np.testing.assert_allclose(weights[0, :4], [0.4, 0.4, 0.2, 0.0], atol=1e-6)
-
-
 def test_samples_are_cached_and_read_back_equal(folder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "run" / "cache.npz"
     made = prepare.load_samples(folder, cache)

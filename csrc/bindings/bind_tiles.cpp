@@ -5,6 +5,7 @@
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
+#include "ops/breast_mask/breast_mask.hpp"
 #include "ops/extract_tiles/extract_tiles.hpp"
 
 namespace lcx::bindings {
@@ -44,7 +45,7 @@ py::array bind_blend_tiles(const py::object& tiles, const TileGrid& grid, const 
                    "'; accepted: gaussian, constant");
   const auto kind = weights == "gaussian" ? TileWeights::kGaussian : TileWeights::kConstant;
   const auto tiles_view = view<const float, 4>(tiles, "tiles");
-  require_argument(tiles_view.shape[3] <= 1 || tiles_view.strides[3] == 1,
+  require_argument(tiles_view.empty() || tiles_view.shape[3] == 1 || tiles_view.strides[3] == 1,
                    "tiles need dense rows; pass a copy");
   const auto mask_view = optional_mask(mask);
   auto [array, map] = make_array<float, 3>({tiles_view.shape[1], grid.shape[0], grid.shape[1]});
@@ -53,6 +54,16 @@ py::array bind_blend_tiles(const py::object& tiles, const TileGrid& grid, const 
     blend_tiles(tiles_view, grid, kind, mask_view, map, threads);
   }
   return array;
+}
+
+py::array bind_breast_mask(const py::object& image) {
+  const auto image_view = view<const float, 2>(image, "image");
+  auto [array, mask] = make_array<std::uint8_t, 2>(image_view.shape);
+  {
+    const py::gil_scoped_release release;
+    breast_mask(image_view, mask);
+  }
+  return array.attr("view")("bool").cast<py::array>();
 }
 
 }  // namespace
@@ -86,6 +97,7 @@ void bind_tiles(py::module_& module) {
              py::arg("normalisation"), py::arg("mask"), py::arg("threads"));
   module.def("blend_tiles", &bind_blend_tiles, py::arg("tiles"), py::arg("grid"), py::kw_only(),
              py::arg("weights"), py::arg("mask"), py::arg("threads"));
+  module.def("breast_mask", &bind_breast_mask, py::arg("image"));
 }
 
 }  // namespace lcx::bindings

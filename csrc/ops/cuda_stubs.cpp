@@ -2,6 +2,7 @@
 
 #include "core/error.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
+#include "ops/breast_mask/breast_mask.hpp"
 #include "ops/extract_tiles/extract_tiles.hpp"
 #include "ops/fill_holes/fill_holes.hpp"
 #include "ops/find_lesions/find_lesions.hpp"
@@ -41,6 +42,8 @@ void blend_tiles(TensorView<const float, 4>, const TileGrid&, TileWeights, Tenso
                  TensorView<float, 3>) {
   refuse("blend_tiles");
 }
+
+void breast_mask(TensorView<const float, 2>, TensorView<std::uint8_t, 2>) { refuse("breast_mask"); }
 
 std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, TensorView<std::int32_t, 2>) {
   refuse("label_components");

@@ -220,7 +220,7 @@ EdgeContact edge_contact(const BitImage& image, std::int64_t begin, std::int64_t
 
 }  // namespace
 
-void fill_holes(BitImage& image, std::int64_t reach) {
+void fill_enclosed(BitImage& image, std::int64_t reach) {
   reach = std::clamp<std::int64_t>(reach, 1, image.width());
   const EdgeContact left = edge_contact(image, 0, reach);
   const EdgeContact right = edge_contact(image, image.width() - reach, image.width());

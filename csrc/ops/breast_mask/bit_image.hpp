@@ -55,7 +55,7 @@ BitImage close(const BitImage& image, std::int64_t radius);
 /// Fills what cannot be reached from outside through the 4 sides of pixels that are not set. Nothing comes in
 /// through the chest wall: the left or right edge, whichever has more set pixels within `reach` (both if
 /// equal), from the first to the last row that has any there.
-void fill_holes(BitImage& image, std::int64_t reach);
+void fill_enclosed(BitImage& image, std::int64_t reach);
 /// Keeps the largest 4-connected region, one that touches the left or right edge counting double. Regions
 /// that tie all stay, so that a mirrored image gives the mirrored result.
 BitImage keep_best_region(const BitImage& image);

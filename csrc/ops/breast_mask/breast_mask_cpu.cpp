@@ -27,28 +27,19 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdlib>
-#include <limits>
 #include <optional>
 #include <vector>
 
 #include "core/simd.hpp"
 #include "ops/breast_mask/bit_image.hpp"
 #include "ops/breast_mask/breast_mask.hpp"
+#include "ops/breast_mask/levels.hpp"
 
 namespace lcx::cpu {
 namespace {
 
-// Grey levels run from 0, the darkest pixel, to this, the 99th percentile: letters may be much brighter than
-// the breast, and must not compress its range.
-constexpr int kLevels = 1023;
-constexpr std::int64_t kWhitePercentile = 99;
-// At most this is black, in levels: 1 % of the range, above JPEG ringing and the noise of a black frame.
-constexpr int kBlackLevel = 10;
-// A white frame ends in a fall of at least this to below this, in levels: a quarter of the range.
-constexpr int kFrameFall = 256;
 // 3 x 3 neighbouring means, over 5 x 5 pixels each, within this many levels of each other are flat.
 constexpr int kFlatRange = 16;
 // Half the window, in levels, in which flat pixels count as one background.
@@ -63,193 +54,23 @@ constexpr int kLeakLevel = 256;
 
 using Histogram = std::array<std::int64_t, kLevels + 1>;
 
-/// Half-open.
-struct Rectangle {
-  std::int64_t y0, y1, x0, x1;
-  std::int64_t height() const { return y1 - y0; }
-  std::int64_t width() const { return x1 - x0; }
-};
-
-using LevelsView = TensorView<const std::uint16_t, 2>;
-
-// --- Quantisation ---
-
-struct Range {
-  float low = std::numeric_limits<float>::infinity();
-  float high = -std::numeric_limits<float>::infinity();
-};
-
-/// Range of the finite values. Lanes are kept apart because the compiler may not reorder a float minimum.
-LCX_SIMD_CLONES void extend_range(const float* values, std::int64_t count, Range& range) {
-  constexpr int kLanes = 16;
-  constexpr float kMax = std::numeric_limits<float>::max();
-  float low[kLanes];
-  float high[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) low[lane] = range.low;
-  for (int lane = 0; lane < kLanes; ++lane) high[lane] = range.high;
-  std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float value = values[i + lane];
-      const bool finite = std::fabs(value) <= kMax;
-      const float as_low = finite ? value : low[lane];
-      const float as_high = finite ? value : high[lane];
-      low[lane] = as_low < low[lane] ? as_low : low[lane];
-      high[lane] = as_high > high[lane] ? as_high : high[lane];
-    }
-  }
-  for (; i < count; ++i) {
-    if (!(std::fabs(values[i]) <= kMax)) continue;
-    low[0] = std::min(low[0], values[i]);
-    high[0] = std::max(high[0], values[i]);
-  }
-  range.low = *std::min_element(low, low + kLanes);
-  range.high = *std::max_element(high, high + kLanes);
-}
-
-LCX_SIMD_CLONES void quantise_fine(const float* values, std::int64_t count, Range range,
-                                   std::uint16_t* fine) {
-  const double low = range.low;
-  const double scale = 65535.0 / (static_cast<double>(range.high) - low);
-  for (std::int64_t i = 0; i < count; ++i) {
-    float value = values[i];
-    value = value >= range.low ? value : range.low;  // NaN too
-    value = value <= range.high ? value : range.high;
-    fine[i] =
-        static_cast<std::uint16_t>(static_cast<std::int32_t>((static_cast<double>(value) - low) * scale));
-  }
-}
-
-LCX_SIMD_CLONES void quantise_coarse(std::uint16_t* levels, std::int64_t count, std::uint64_t gain) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint64_t level = (levels[i] * gain) >> 16;
-    levels[i] = static_cast<std::uint16_t>(level < kLevels ? level : kLevels);
-  }
-}
-
-/// The value at a rank, counted from 0, by its high byte first and its low byte then.
-std::uint16_t value_at_rank(const std::vector<std::uint16_t>& values, std::int64_t rank) {
-  // Four tables in turn: equal neighbours would wait for each other's count.
-  std::array<std::array<std::int64_t, 256>, 4> high{};
-  for (std::size_t i = 0; i < values.size(); ++i) ++high[i % 4][values[i] >> 8];
-  std::size_t byte = 0;
-  for (;; ++byte) {
-    const std::int64_t count = high[0][byte] + high[1][byte] + high[2][byte] + high[3][byte];
-    if (rank < count) break;
-    rank -= count;
-  }
-  std::array<std::int64_t, 256> low{};
-  for (const std::uint16_t value : values) {
-    if (value >> 8 == static_cast<int>(byte)) ++low[value & 255];
-  }
-  std::size_t rest = 0;
-  while (rank >= low[rest]) rank -= low[rest++];
-  return static_cast<std::uint16_t>(byte << 8 | rest);
-}
-
-/// [H, W] row-major grey levels; all 0 for an image without contrast.
-std::vector<std::uint16_t> quantise(TensorView<const float, 2> image) {
-  const std::int64_t width = image.shape[1];
-  std::vector<float> gathered(image.has_dense_rows() ? 0 : static_cast<std::size_t>(width));
-  const auto row = [&](std::int64_t y) -> const float* {
-    if (image.has_dense_rows()) return image.row(y);
-    for (std::int64_t x = 0; x < width; ++x) gathered[static_cast<std::size_t>(x)] = image(y, x);
-    return gathered.data();
-  };
-  Range range;
-  for (std::int64_t y = 0; y < image.shape[0]; ++y) extend_range(row(y), width, range);
-  std::vector<std::uint16_t> levels(static_cast<std::size_t>(image.size()), 0);
-  if (!(range.low < range.high)) return levels;
-  for (std::int64_t y = 0; y < image.shape[0]; ++y) {
-    quantise_fine(row(y), width, range, levels.data() + y * width);
-  }
-  const std::uint64_t white = value_at_rank(levels, (image.size() - 1) * kWhitePercentile / 100);
-  const std::uint64_t gain = (std::uint64_t{kLevels} << 16) / (white ? white : 65535);
-  quantise_coarse(levels.data(), image.size(), gain);
-  return levels;
-}
-
-// --- Frames ---
-
-/// A row or a column.
-struct Line {
-  const std::uint16_t* data;
-  std::int64_t length, stride;
-  int operator[](std::int64_t i) const { return data[i * stride]; }
-};
-
-Line row_of(LevelsView levels, const Rectangle& area, std::int64_t y) {
-  return {&levels(y, area.x0), area.width(), levels.strides[1]};
-}
-
-Line column_of(LevelsView levels, const Rectangle& area, std::int64_t x) {
-  return {&levels(area.y0, x), area.height(), levels.strides[0]};
-}
-
-bool is_black(const Line& line) {
-  std::int64_t bright = 0;
-  for (std::int64_t i = 0; i < line.length; ++i) bright += line[i] > kBlackLevel;
-  return 50 * bright <= line.length;
-}
-
-void peel_black(LevelsView levels, Rectangle& area) {
-  while (area.y0 < area.y1 && is_black(row_of(levels, area, area.y0))) ++area.y0;
-  while (area.y0 < area.y1 && is_black(row_of(levels, area, area.y1 - 1))) --area.y1;
-  while (area.x0 < area.x1 && is_black(column_of(levels, area, area.x0))) ++area.x0;
-  while (area.x0 < area.x1 && is_black(column_of(levels, area, area.x1 - 1))) --area.x1;
-}
-
-/// How many of `count` lines, line_at(0) the outermost, belong to a white frame. It must end within the first
-/// twelfth, in a fall along a quarter of the edge: breast, which never fades outwards, does not do that.
-template <typename LineAt>
-std::int64_t white_depth(std::int64_t count, const LineAt& line_at) {
-  std::int64_t depth = 0;
-  for (std::int64_t i = 0; i < count / 12; ++i) {
-    const Line outer = line_at(i);
-    const Line inner = line_at(i + 3);
-    std::int64_t falls = 0;
-    for (std::int64_t k = 0; k < outer.length; ++k) {
-      falls += outer[k] - inner[k] >= kFrameFall && inner[k] < kFrameFall;
-    }
-    if (4 * falls >= outer.length) depth = i + 2;
-  }
-  return depth;
-}
-
-void peel_white(LevelsView levels, Rectangle& area) {
-  const Rectangle a = area;
-  area.y0 += white_depth(a.height(), [&](auto i) { return row_of(levels, a, a.y0 + i); });
-  area.y1 -= white_depth(a.height(), [&](auto i) { return row_of(levels, a, a.y1 - 1 - i); });
-  area.x0 += white_depth(a.width(), [&](auto i) { return column_of(levels, a, a.x0 + i); });
-  area.x1 -= white_depth(a.width(), [&](auto i) { return column_of(levels, a, a.x1 - 1 - i); });
-}
-
-LevelsView without_frames(LevelsView levels, Rectangle& area) {
-  area = {0, levels.shape[0], 0, levels.shape[1]};
-  peel_black(levels, area);
-  peel_white(levels, area);
-  peel_black(levels, area);
-  return {
-      levels.data + area.y0 * levels.strides[0] + area.x0, {area.height(), area.width()}, levels.strides, {}};
-}
-
 // --- Background ---
 
 /// Marks a pixel whose surroundings are not flat.
 constexpr std::uint16_t kNotFlat = 0xffff;
-
-LCX_SIMD_CLONES void sum_across(const std::uint16_t* padded, std::int64_t width, std::uint16_t* sums) {
-  for (std::int64_t x = 0; x < width; ++x) {
-    sums[x] =
-        static_cast<std::uint16_t>(padded[x] + padded[x + 1] + padded[x + 2] + padded[x + 3] + padded[x + 4]);
-  }
-}
 
 LCX_SIMD_CLONES void sum_down(const std::array<const std::uint16_t*, 5>& rows, std::int64_t width,
                               std::uint16_t* sums) {
   const std::uint16_t *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3], *e = rows[4];
   for (std::int64_t x = 0; x < width; ++x) {
     sums[x] = static_cast<std::uint16_t>(a[x] + b[x] + c[x] + d[x] + e[x]);
+  }
+}
+
+LCX_SIMD_CLONES void sum_across(const std::uint16_t* padded, std::int64_t width, std::uint16_t* sums) {
+  for (std::int64_t x = 0; x < width; ++x) {
+    sums[x] =
+        static_cast<std::uint16_t>(padded[x] + padded[x + 1] + padded[x + 2] + padded[x + 3] + padded[x + 4]);
   }
 }
 
@@ -278,45 +99,49 @@ void repeat_ends(std::uint16_t* values, std::int64_t count, std::int64_t margin)
   std::fill_n(values + margin + count, margin, values[margin + count - 1]);
 }
 
+/// Sums over 5 x 5 pixels around row y, edge pixels repeated outwards. `line` [W + 4] is scratch.
+void box_sums(LevelsView levels, std::int64_t y, std::uint16_t* line, std::uint16_t* sums) {
+  const std::int64_t width = levels.shape[1];
+  const auto row = [&](std::int64_t at) {
+    return levels.row(std::clamp<std::int64_t>(at, 0, levels.shape[0] - 1));
+  };
+  sum_down({row(y - 2), row(y - 1), row(y), row(y + 1), row(y + 2)}, width, line + 2);
+  repeat_ends(line, width, 2);
+  sum_across(line, width, sums);
+}
+
 /// [H, W] mean level over 5 x 5 pixels, edge pixels repeated outwards, where it is flat; else kNotFlat.
 std::vector<std::uint16_t> flat_means(LevelsView levels) {
   const std::int64_t height = levels.shape[0];
   const std::int64_t width = levels.shape[1];
-  std::vector<std::uint16_t> across(static_cast<std::size_t>(height * width));
-  std::vector<std::uint16_t> sums(across.size());
+  std::vector<std::uint16_t> means(static_cast<std::size_t>(height * width));
   std::vector<std::uint16_t> line(static_cast<std::size_t>(width + 4));
-  for (std::int64_t y = 0; y < height; ++y) {
-    std::copy_n(levels.row(y), width, line.data() + 2);
-    repeat_ends(line.data(), width, 2);
-    sum_across(line.data(), width, across.data() + y * width);
-  }
-  const auto row = [&](std::vector<std::uint16_t>& image, std::int64_t y) {
-    return image.data() + std::clamp<std::int64_t>(y, 0, height - 1) * width;
-  };
-  for (std::int64_t y = 0; y < height; ++y) {
-    sum_down({row(across, y - 2), row(across, y - 1), row(across, y), row(across, y + 1), row(across, y + 2)},
-             width, row(sums, y));
-  }
-  std::vector<std::uint16_t>& means = across;
   std::vector<std::uint16_t> low(static_cast<std::size_t>(width + 2));
   std::vector<std::uint16_t> high(low.size());
+  std::vector<std::uint16_t> ring(static_cast<std::size_t>(3 * width));  // sums of the last three rows
+  const auto sums = [&](std::int64_t y) {
+    return ring.data() + std::clamp<std::int64_t>(y, 0, height - 1) % 3 * width;
+  };
+  box_sums(levels, 0, line.data(), sums(0));
   for (std::int64_t y = 0; y < height; ++y) {
-    range_down({row(sums, y - 1), row(sums, y), row(sums, y + 1)}, width, low.data() + 1, high.data() + 1);
+    if (y + 1 < height) box_sums(levels, y + 1, line.data(), sums(y + 1));
+    range_down({sums(y - 1), sums(y), sums(y + 1)}, width, low.data() + 1, high.data() + 1);
     repeat_ends(low.data(), width, 1);
     repeat_ends(high.data(), width, 1);
-    flat_across(low.data(), high.data(), row(sums, y), width, row(means, y));
+    flat_across(low.data(), high.data(), sums(y), width, means.data() + y * width);
   }
   return means;
 }
 
-/// Counts key(y, x) over an image; keys above kLevels are left out.
-template <typename Key>
-Histogram count_levels(LevelsView levels, const Key& key) {
-  std::array<std::array<std::uint32_t, kLevels + 2>, 4> counts{};  // see value_at_rank
+/// Counts what row_key(y)(x) gives over an image; keys above kLevels are left out.
+template <typename RowKey>
+Histogram count_levels(LevelsView levels, const RowKey& row_key) {
+  // Four tables in turn: equal neighbours would wait for each other's count.
+  std::array<std::array<std::uint32_t, kLevels + 2>, 4> counts{};
   for (std::int64_t y = 0; y < levels.shape[0]; ++y) {
+    const auto key = row_key(y);
     for (std::int64_t x = 0; x < levels.shape[1]; ++x) {
-      const int level = key(y, x);
-      ++counts[static_cast<std::size_t>(x) % 4][static_cast<std::size_t>(std::min(level, kLevels + 1))];
+      ++counts[static_cast<std::size_t>(x) % 4][static_cast<std::size_t>(std::min<int>(key(x), kLevels + 1))];
     }
   }
   Histogram total{};
@@ -346,8 +171,9 @@ int median_up_to(const Histogram& counts, int last) {
 std::optional<int> background_threshold(LevelsView levels) {
   const std::int64_t width = levels.shape[1];
   const std::vector<std::uint16_t> means = flat_means(levels);
-  const auto mean_at = [&](std::int64_t y, std::int64_t x) -> int { return means[y * width + x]; };
-  const Histogram flat = count_levels(levels, mean_at);
+  const Histogram flat = count_levels(levels, [&](std::int64_t y) {
+    return [row = means.data() + y * width](std::int64_t x) { return row[x]; };
+  });
   std::int64_t best = 0;
   int centre = 0;
   for (int level = 0; level < kLevels / 2; ++level) {
@@ -358,11 +184,13 @@ std::optional<int> background_threshold(LevelsView levels) {
     }
   }
   if (best == 0) return std::nullopt;
-  const Histogram inside = count_levels(levels, [&](std::int64_t y, std::int64_t x) -> int {
-    return std::abs(mean_at(y, x) - centre) <= kModeHalfWindow ? levels.row(y)[x] : kNotFlat;
+  const Histogram all = count_levels(
+      levels, [&](std::int64_t y) { return [row = levels.row(y)](std::int64_t x) { return row[x]; }; });
+  const Histogram inside = count_levels(levels, [&](std::int64_t y) {
+    return [row = levels.row(y), mean = means.data() + y * width, centre](std::int64_t x) {
+      return std::abs(mean[x] - centre) <= kModeHalfWindow ? row[x] : kNotFlat;
+    };
   });
-  const Histogram all =
-      count_levels(levels, [&](std::int64_t y, std::int64_t x) -> int { return levels.row(y)[x]; });
   const int background = median_up_to(inside, kLevels);
   const int spread = background - median_up_to(all, background);
   const int threshold = background + std::max(kSkinStep, kSpreadsAbove * spread);
@@ -370,7 +198,7 @@ std::optional<int> background_threshold(LevelsView levels) {
   return threshold;
 }
 
-/// The threshold of a column lit by a light leak; none if it is not.
+/// The raised threshold of a column lit by a light leak, `threshold` for one of tissue, 0 for an unlit one.
 int leak_threshold(std::vector<std::uint16_t>& column, int threshold) {
   const auto height = static_cast<std::int64_t>(column.size());
   const auto rank = column.begin() + (height - 1) * 4 / 100;
@@ -401,13 +229,15 @@ std::vector<int> column_thresholds(LevelsView levels, int threshold) {
 
 // --- Shape ---
 
-BitImage above(LevelsView levels, const std::vector<int>& thresholds) {
+BitImage above(LevelsView levels, const int* thresholds) {
   BitImage bright(levels.shape[0], levels.shape[1]);
   for (std::int64_t y = 0; y < levels.shape[0]; ++y) {
     const std::uint16_t* const row = levels.row(y);
-    for (std::int64_t x = 0; x < levels.shape[1]; ++x) {
-      const bool set = row[x] > thresholds[static_cast<std::size_t>(x)];
-      bright.row(y)[x / 64] |= std::uint64_t{set} << (x % 64);
+    for (std::int64_t x = 0; x < levels.shape[1]; x += 64) {
+      const std::int64_t count = std::min<std::int64_t>(64, levels.shape[1] - x);
+      std::uint64_t word = 0;
+      for (std::int64_t i = 0; i < count; ++i) word |= std::uint64_t{row[x + i] > thresholds[x + i]} << i;
+      bright.row(y)[x / 64] = word;
     }
   }
   return bright;
@@ -415,7 +245,7 @@ BitImage above(LevelsView levels, const std::vector<int>& thresholds) {
 
 BitImage breast_shape(BitImage bright, std::int64_t radius) {
   bright = close(bright, (radius + 1) / 2);
-  fill_holes(bright, radius);
+  fill_enclosed(bright, radius);
   BitImage opened = bright;
   open(opened, radius, false);  // nothing outside: bands along the edge go too
   BitImage breast = keep_best_region(opened);
@@ -425,31 +255,35 @@ BitImage breast_shape(BitImage bright, std::int64_t radius) {
   }
   open(breast, radius / 4, true);
   breast = close(breast, radius);
-  fill_holes(breast, radius);
+  fill_enclosed(breast, radius);
   return breast;
+}
+
+/// The breast on an image without frames; all of it where no background is to be seen.
+BitImage breast_of_content(LevelsView levels, std::int64_t radius) {
+  if (const std::optional<int> threshold = background_threshold(levels)) {
+    const std::vector<int> thresholds = column_thresholds(levels, *threshold);
+    return breast_shape(above(levels, thresholds.data()), radius);
+  }
+  BitImage everything(levels.shape[0], levels.shape[1]);
+  for (std::int64_t y = 0; y < levels.shape[0]; ++y) everything.set_run(y, 0, levels.shape[1]);
+  return everything;
 }
 
 }  // namespace
 
 void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> mask) {
-  for (std::int64_t y = 0; y < mask.shape[0]; ++y) {
-    for (std::int64_t x = 0; x < mask.shape[1]; ++x) mask(y, x) = 0;
-  }
   const std::vector<std::uint16_t> quantised = quantise(image);
   Rectangle area{};
   const LevelsView levels = without_frames({quantised.data(), image.shape}, area);
-  if (levels.empty()) return;
-  const std::optional<int> threshold = background_threshold(levels);
-  if (!threshold) {
-    for (std::int64_t y = area.y0; y < area.y1; ++y) {
-      for (std::int64_t x = area.x0; x < area.x1; ++x) mask(y, x) = 1;
-    }
-    return;
-  }
   const std::int64_t radius = (std::max(image.shape[0], image.shape[1]) + 32) / 64;
-  const BitImage breast = breast_shape(above(levels, column_thresholds(levels, *threshold)), radius);
-  for (std::int64_t y = 0; y < levels.shape[0]; ++y) {
-    for (std::int64_t x = 0; x < levels.shape[1]; ++x) mask(area.y0 + y, area.x0 + x) = breast.at(y, x);
+  const BitImage breast = levels.empty() ? BitImage(0, 0) : breast_of_content(levels, radius);
+  for (std::int64_t y = 0; y < mask.shape[0]; ++y) {
+    const bool inside = area.y0 <= y && y < area.y1;
+    for (std::int64_t x = 0; x < mask.shape[1]; ++x) {
+      mask.row(y)[x * mask.strides[1]] =
+          inside && area.x0 <= x && x < area.x1 && breast.at(y - area.y0, x - area.x0);
+    }
   }
 }
 

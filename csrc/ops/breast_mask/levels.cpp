@@ -1,0 +1,186 @@
+#include "ops/breast_mask/levels.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+
+#include "core/simd.hpp"
+
+namespace lcx::cpu {
+namespace {
+
+constexpr std::int64_t kWhitePercentile = 99;
+// At most this is black, in levels: 1 % of the range, above JPEG ringing and the noise of a black frame.
+constexpr int kBlackLevel = 10;
+// A white frame ends in a fall of at least this to below this, in levels: a quarter of the range.
+constexpr int kFrameFall = 256;
+
+// --- Quantisation ---
+
+struct Range {
+  float low = std::numeric_limits<float>::infinity();
+  float high = -std::numeric_limits<float>::infinity();
+};
+
+/// Range of the finite values. Lanes are kept apart because the compiler may not reorder a float minimum.
+LCX_SIMD_CLONES void extend_range(const float* values, std::int64_t count, Range& range) {
+  constexpr int kLanes = 16;
+  constexpr float kMax = std::numeric_limits<float>::max();
+  float low[kLanes];
+  float high[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) low[lane] = range.low;
+  for (int lane = 0; lane < kLanes; ++lane) high[lane] = range.high;
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const float value = values[i + lane];
+      const bool finite = std::fabs(value) <= kMax;
+      const float as_low = finite ? value : low[lane];
+      const float as_high = finite ? value : high[lane];
+      low[lane] = as_low < low[lane] ? as_low : low[lane];
+      high[lane] = as_high > high[lane] ? as_high : high[lane];
+    }
+  }
+  for (; i < count; ++i) {
+    if (!(std::fabs(values[i]) <= kMax)) continue;
+    low[0] = std::min(low[0], values[i]);
+    high[0] = std::max(high[0], values[i]);
+  }
+  range.low = *std::min_element(low, low + kLanes);
+  range.high = *std::max_element(high, high + kLanes);
+}
+
+LCX_SIMD_CLONES void quantise_fine(const float* values, std::int64_t count, Range range,
+                                   std::uint16_t* fine) {
+  const double low = range.low;
+  const double scale = 65535.0 / (static_cast<double>(range.high) - low);
+  for (std::int64_t i = 0; i < count; ++i) {
+    float value = values[i];
+    value = value >= range.low ? value : range.low;  // NaN too
+    value = value <= range.high ? value : range.high;
+    fine[i] =
+        static_cast<std::uint16_t>(static_cast<std::int32_t>((static_cast<double>(value) - low) * scale));
+  }
+}
+
+LCX_SIMD_CLONES void quantise_coarse(std::uint16_t* levels, std::int64_t count, std::uint64_t gain) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::uint64_t level = (levels[i] * gain) >> 16;
+    levels[i] = static_cast<std::uint16_t>(level < kLevels ? level : kLevels);
+  }
+}
+
+/// The value at a rank, counted from 0, by its high byte first and its low byte then.
+std::uint16_t value_at_rank(const std::vector<std::uint16_t>& values, std::int64_t rank) {
+  // Four tables in turn: equal neighbours would wait for each other's count.
+  std::array<std::array<std::int64_t, 256>, 4> high{};
+  for (std::size_t i = 0; i < values.size(); ++i) ++high[i % 4][values[i] >> 8];
+  std::size_t byte = 0;
+  for (;; ++byte) {
+    const std::int64_t count = high[0][byte] + high[1][byte] + high[2][byte] + high[3][byte];
+    if (rank < count) break;
+    rank -= count;
+  }
+  std::array<std::int64_t, 256> low{};
+  for (const std::uint16_t value : values) {
+    if (value >> 8 == static_cast<int>(byte)) ++low[value & 255];
+  }
+  std::size_t rest = 0;
+  while (rank >= low[rest]) rank -= low[rest++];
+  return static_cast<std::uint16_t>(byte << 8 | rest);
+}
+
+}  // namespace
+
+std::vector<std::uint16_t> quantise(TensorView<const float, 2> image) {
+  const std::int64_t width = image.shape[1];
+  std::vector<float> gathered(image.has_dense_rows() ? 0 : static_cast<std::size_t>(width));
+  const auto row = [&](std::int64_t y) -> const float* {
+    if (image.has_dense_rows()) return image.row(y);
+    for (std::int64_t x = 0; x < width; ++x) gathered[static_cast<std::size_t>(x)] = image(y, x);
+    return gathered.data();
+  };
+  Range range;
+  for (std::int64_t y = 0; y < image.shape[0]; ++y) extend_range(row(y), width, range);
+  std::vector<std::uint16_t> levels(static_cast<std::size_t>(image.size()), 0);
+  if (!(range.low < range.high)) return levels;
+  for (std::int64_t y = 0; y < image.shape[0]; ++y) {
+    quantise_fine(row(y), width, range, levels.data() + y * width);
+  }
+  const std::uint64_t white = value_at_rank(levels, (image.size() - 1) * kWhitePercentile / 100);
+  const std::uint64_t gain = (std::uint64_t{kLevels} << 16) / (white ? white : 65535);
+  quantise_coarse(levels.data(), image.size(), gain);
+  return levels;
+}
+
+// --- Frames ---
+
+namespace {
+
+/// A row or a column.
+struct Line {
+  const std::uint16_t* data;
+  std::int64_t length, stride;
+  int operator[](std::int64_t i) const { return data[i * stride]; }
+};
+
+Line row_of(LevelsView levels, const Rectangle& area, std::int64_t y) {
+  return {&levels(y, area.x0), area.width(), levels.strides[1]};
+}
+
+Line column_of(LevelsView levels, const Rectangle& area, std::int64_t x) {
+  return {&levels(area.y0, x), area.height(), levels.strides[0]};
+}
+
+bool is_black(const Line& line) {
+  std::int64_t bright = 0;
+  for (std::int64_t i = 0; i < line.length; ++i) bright += line[i] > kBlackLevel;
+  return 50 * bright <= line.length;
+}
+
+void peel_black(LevelsView levels, Rectangle& area) {
+  while (area.y0 < area.y1 && is_black(row_of(levels, area, area.y0))) ++area.y0;
+  while (area.y0 < area.y1 && is_black(row_of(levels, area, area.y1 - 1))) --area.y1;
+  while (area.x0 < area.x1 && is_black(column_of(levels, area, area.x0))) ++area.x0;
+  while (area.x0 < area.x1 && is_black(column_of(levels, area, area.x1 - 1))) --area.x1;
+}
+
+/// How many of `count` lines, line_at(0) the outermost, belong to a white frame. It must end within the first
+/// twelfth, in a fall along a quarter of the edge: breast, which never fades outwards, does not do that.
+template <typename LineAt>
+std::int64_t white_depth(std::int64_t count, const LineAt& line_at) {
+  std::int64_t depth = 0;
+  for (std::int64_t i = 0; i < count / 12; ++i) {
+    const Line outer = line_at(i);
+    const Line inner = line_at(i + 3);
+    std::int64_t falls = 0;
+    for (std::int64_t k = 0; k < outer.length; ++k) {
+      falls += outer[k] - inner[k] >= kFrameFall && inner[k] < kFrameFall;
+    }
+    if (4 * falls >= outer.length) depth = i + 2;
+  }
+  return depth;
+}
+
+void peel_white(LevelsView levels, Rectangle& area) {
+  const Rectangle a = area;
+  area.y0 += white_depth(a.height(), [&](auto i) { return row_of(levels, a, a.y0 + i); });
+  area.y1 -= white_depth(a.height(), [&](auto i) { return row_of(levels, a, a.y1 - 1 - i); });
+  area.x0 += white_depth(a.width(), [&](auto i) { return column_of(levels, a, a.x0 + i); });
+  area.x1 -= white_depth(a.width(), [&](auto i) { return column_of(levels, a, a.x1 - 1 - i); });
+}
+
+}  // namespace
+
+LevelsView without_frames(LevelsView levels, Rectangle& area) {
+  area = {0, levels.shape[0], 0, levels.shape[1]};
+  peel_black(levels, area);
+  peel_white(levels, area);
+  peel_black(levels, area);
+  return {
+      levels.data + area.y0 * levels.strides[0] + area.x0, {area.height(), area.width()}, levels.strides, {}};
+}
+
+}  // namespace lcx::cpu

@@ -1,0 +1,154 @@
+"""The ``lcx-fast`` command.
+
+Exit codes: 0 everything was read; 2 bad input or usage; 3 a device or engine failed; 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import __version__
+from .errors import DeviceError, EngineError, LcxError
+
+if TYPE_CHECKING:
+    from .batch import Result
+
+EXIT_OK, EXIT_BAD_INPUT, EXIT_ENGINE, EXIT_INTERRUPTED = 0, 2, 3, 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    parser = argparse.ArgumentParser(
+        prog="lcx-fast",
+        description="Find lesions in mammograms. Research use only.",
+        epilog="Exit codes: 0 all read, 2 bad input, 3 device or engine, 130 interrupted.",
+    )
+    parser.add_argument("--version", action="version", version=f"lcx-fast {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    infer = commands.add_parser("infer", help="find lesions in files or folders")
+    infer.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="DICOM, PNG, PGM, JPEG, or a folder")
+    infer.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (made if missing)")
+    infer.add_argument(
+        "--format", default="json,png", metavar="LIST", help="what to write: json, png, or both (default)"
+    )
+    infer.add_argument("--model", metavar="M", help="a bundled model's name or an .onnx file")
+    infer.add_argument("--device", default="auto", metavar="D", help="auto, cpu or cuda (default: auto)")
+    infer.add_argument(
+        "--precision", default="auto", metavar="P", help="auto, fp32, bf16, fp16 or int8 (default: auto)"
+    )
+    infer.add_argument(
+        "--pixel-spacing", type=float, metavar="MM", help="overrides the spacing in the files, in mm"
+    )
+    infer.add_argument("--json", action="store_true", help="print one JSON document per image, a line each")
+
+    doctor = commands.add_parser("doctor", help="versions, devices, engines, and a self-test")
+    doctor.add_argument("--json", action="store_true", help="print as JSON")
+    return parser
+
+
+def summary_line(result: Result) -> str:
+    """One image in one line."""
+    if result.report is None:
+        return f"{result.path.name}: not read: {result.error}"
+    report = result.report
+    mammogram = report.mammogram
+    view = " ".join(filter(None, (mammogram.laterality, mammogram.view_position))) or "-"
+    best = f", best {report.lesions[0].score:.2f}" if report.lesions else ""
+    count = len(report.lesions)
+    line = (
+        f"{result.path.name}: {view}, score {report.score:.2f}, {count} lesion{'' if count == 1 else 's'}{best}, "
+        f"{report.timings['total'] * 1e3:.0f} ms"
+    )
+    return line + "".join(f"\n  warning: {warning}" for warning in report.warnings)
+
+
+class Progress:
+    """A line on the terminal that says how far; silent where there is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._shown = sys.stderr.isatty() and total > 1
+
+    def show(self, done: int, name: str) -> None:
+        if self._shown:
+            print(f"\r\033[K[{done}/{self._total}] {name}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        if self._shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def run_infer(arguments: argparse.Namespace) -> int:
+    """``lcx-fast infer``."""
+    from .batch import FORMATS, find_images, infer_files
+    from .errors import InvalidArgument
+    from .pipeline import load_model
+
+    formats = [name.strip() for name in arguments.format.split(",") if name.strip()]
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise InvalidArgument(f"--format {arguments.format!r}; accepted: {', '.join(FORMATS)}")
+    paths = find_images(arguments.paths)
+    if arguments.out is None and not arguments.json:
+        print("no --out: nothing is written, only summaries are shown", file=sys.stderr)
+    detector = load_model(arguments.model, device=arguments.device, precision=arguments.precision)
+    progress = Progress(len(paths))
+    failed = 0
+    progress.show(0, paths[0].name)
+    results = infer_files(
+        detector, paths, out=arguments.out, formats=formats, pixel_spacing_mm=arguments.pixel_spacing
+    )
+    for done, result in enumerate(results, start=1):
+        progress.clear()
+        if result.error is not None:
+            failed += 1
+            print(summary_line(result), file=sys.stderr)
+        elif result.report is not None and arguments.json:
+            print(json.dumps(result.report.to_dict(), allow_nan=False), flush=True)
+        else:
+            print(summary_line(result), flush=True)
+        if done < len(paths):
+            progress.show(done, paths[done].name)
+    if failed:
+        print(f"{failed} of {len(paths)} files could not be read", file=sys.stderr)
+    return EXIT_BAD_INPUT if failed else EXIT_OK
+
+
+def run_doctor(arguments: argparse.Namespace) -> int:
+    """``lcx-fast doctor``."""
+    from .doctor import describe, examine
+
+    facts = examine()
+    print(json.dumps(facts, indent=1) if arguments.json else describe(facts))
+    return EXIT_OK if facts["self_test"]["passed"] else EXIT_ENGINE
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    arguments = build_parser().parse_args(argv)
+    try:
+        return run_infer(arguments) if arguments.command == "infer" else run_doctor(arguments)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output went away; say nothing more, not even at exit.
+        sys.stdout = None
+        return 128 + signal.SIGPIPE
+    except (DeviceError, EngineError) as error:
+        print(f"lcx-fast: {error}", file=sys.stderr)
+        return EXIT_ENGINE
+    except LcxError as error:
+        print(f"lcx-fast: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What this installation can do: versions, devices, engines and a self-test."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from . import __version__, _core
+from .engines.choose import CANDIDATES
+from .errors import LcxError
+from .model import bundled_models, model_path, read_model_spec
+
+PACKAGES = ("numpy", "pydicom", "imagecodecs", "pillow", "openvino", "onnxruntime", "tensorrt", "cupy-cuda13x")
+
+
+def _package_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def self_test() -> dict[str, Any]:
+    """Run the default model on a drawn image, and say how long it took or what failed."""
+    from .pipeline import load_model
+
+    y, x = np.indices((1200, 900))
+    image = 200 + 1500 * (np.hypot(y - 600, x) < 550) + 1800 * (np.hypot(y - 560, x - 250) < 40)
+    try:
+        detector = load_model()
+        detector.infer(image.astype(np.uint16), pixel_spacing_mm=0.2)
+        started = time.perf_counter()
+        report = detector.infer(image.astype(np.uint16), pixel_spacing_mm=0.2)
+        seconds = time.perf_counter() - started
+    except LcxError as error:
+        return {"passed": False, "error": f"{type(error).__name__}: {error}"}
+    passed = bool(np.isfinite(report.probability_map.values).all() and report.probability_map.values.any())
+    return {"passed": passed, "engine": vars(report.engine) | {"skipped": None}, "seconds": round(seconds, 4)}
+
+
+def examine() -> dict[str, Any]:
+    """Everything ``lcx-fast doctor`` says, as JSON types."""
+    engines = []
+    try:
+        model = model_path(None)
+    except LcxError:
+        model = None
+    for name, device, make in CANDIDATES:
+        entry: dict[str, Any] = {"name": name, "device": device}
+        if model is None:
+            entry |= {"found": False, "reason": "no bundled model to try it with"}
+        else:
+            try:
+                engine = make(model, "auto", 0)
+                entry |= {"found": True, "version": engine.version, "precision": engine.precision}
+            except LcxError as error:
+                entry |= {"found": False, "reason": str(error)}
+        engines.append(entry)
+    return {
+        "lcx_fast": __version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "cpus": _core.available_cpus(),
+        "core": {"cuda": bool(_core.has_cuda)},
+        "packages": {name: _package_version(name) for name in PACKAGES},
+        "engines": engines,
+        "models": {
+            name: {
+                "version": (spec := read_model_spec(model_path(name))).version,
+                "sha256": spec.sha256,
+                "pixel_spacing_mm": spec.pixel_spacing_mm,
+            }
+            for name in bundled_models()
+        },
+        "self_test": self_test(),
+    }
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """The same, for people."""
+    lines = [
+        f"lcx_fast {facts['lcx_fast']}, Python {facts['python']}, {facts['platform']}",
+        f"CPUs this process may use: {facts['cpus']}",
+        f"compiled core: {'with' if facts['core']['cuda'] else 'without'} CUDA",
+        "packages: " + ", ".join(f"{n} {v}" if v else f"{n} -" for n, v in facts["packages"].items()),
+        "models: " + (", ".join(f"{n} {m['version']}" for n, m in facts["models"].items()) or "none"),
+        "engines, in the order tried:",
+    ]
+    for engine in facts["engines"]:
+        state = (
+            f"{engine['version']}, {engine['precision']}" if engine["found"] else f"not used: {engine['reason']}"
+        )
+        lines.append(f"  {engine['name']} ({engine['device']}): {state}")
+    test = facts["self_test"]
+    if test["passed"]:
+        info = test["engine"]
+        lines.append(
+            f"self-test: passed ({info['name']} {info['precision']} on {info['device']}, {test['seconds'] * 1e3:.0f} ms)"
+        )
+    else:
+        lines.append(f"self-test: FAILED ({test.get('error', 'the probability map is empty or not finite')})")
+    return "\n".join(lines)

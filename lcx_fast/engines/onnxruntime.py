@@ -1,0 +1,63 @@
+"""ONNX Runtime on the CPU: the fallback where OpenVINO is missing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from ..errors import EngineError, InvalidArgument, Unsupported
+from .engine import Precision
+
+
+class OnnxRuntimeEngine:
+    """See ``Engine``."""
+
+    name = "onnxruntime"
+    device = "cpu"
+    precision: Precision = "fp32"
+
+    def __init__(self, model: Path, *, precision: str = "auto", threads: int = 0) -> None:
+        if precision not in ("auto", "fp32"):
+            raise Unsupported(f"ONNX Runtime here computes in fp32, not {precision}")
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EngineError("ONNX Runtime is not installed; `pip install onnxruntime`") from error
+        onnxruntime.disable_telemetry_events()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or _core.available_cpus()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(model), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # its exceptions derive from Exception only
+            raise EngineError(f"ONNX Runtime cannot load {model}: {_one_line(error)}") from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise EngineError(
+                f"the model has {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed"
+            )
+        self._input, self._output = inputs[0], outputs[0]
+        self.version: str = onnxruntime.__version__
+        self.input_shape: tuple[int, ...] = tuple(self._input.shape)
+        self.output_shape: tuple[int, ...] = tuple(self._output.shape)
+
+    def infer(self, batch: NDArray[np.float32], output: NDArray[np.float32], stream: Any = None) -> None:
+        if batch.shape != self.input_shape or output.shape != self.output_shape:
+            raise InvalidArgument(
+                f"batch {batch.shape}, output {output.shape}; the model needs {self.input_shape} and "
+                f"{self.output_shape}"
+            )
+        try:
+            output[...] = self._session.run([self._output.name], {self._input.name: batch})[0]
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed: {_one_line(error)}") from error
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

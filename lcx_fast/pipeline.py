@@ -1,0 +1,247 @@
+"""The data line: a mammogram in, lesions out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import ops
+from .engines import Engine, SkippedEngine, choose_engine
+from .errors import EngineError
+from .images import Source, read_mammogram
+from .lesions import Lesion, find_lesions
+from .mammogram import Mammogram, PixelSpacing
+from .model import ModelSpec, model_path, read_model_spec
+from .preprocess import grid_mask, prepare
+from .scoring import image_score
+
+RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis."
+
+
+@dataclass(frozen=True, eq=False)
+class ProbabilityMap:
+    """Probabilities on the model's grid, and how that lies on the source image.
+
+    ``numpy.asarray(map)`` gives the values. Attributes:
+        values: float32 [h, w]; 0 outside the breast.
+        spacing: of a map pixel.
+        scale: source pixels per map pixel along y and x.
+        source_shape: (H, W) of the source image.
+    """
+
+    values: NDArray[np.float32]
+    spacing: PixelSpacing
+    scale: tuple[float, float]
+    source_shape: tuple[int, int]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype=dtype, copy=True if copy is None else copy)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the map."""
+        height, width = self.values.shape
+        return int(height), int(width)
+
+    def at_source(self) -> NDArray[np.float32]:
+        """float32 [H, W]: interpolated linearly at the source image's pixel centres."""
+        rows, columns = (
+            np.clip((np.arange(n) + 0.5) / s - 0.5, 0, m - 1)
+            for n, s, m in zip(self.source_shape, self.scale, self.shape, strict=True)
+        )
+        values = np.empty((len(rows), self.shape[1]), np.float32)
+        top = np.minimum(rows.astype(np.intp), self.shape[0] - 1)
+        bottom = np.minimum(top + 1, self.shape[0] - 1)
+        part = (rows - top).astype(np.float32)[:, None]
+        np.add(self.values[top] * (1 - part), self.values[bottom] * part, out=values)
+        left = np.minimum(columns.astype(np.intp), self.shape[1] - 1)
+        right = np.minimum(left + 1, self.shape[1] - 1)
+        part = (columns - left).astype(np.float32)
+        return values[:, left] * (1 - part) + values[:, right] * part
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What ran, and what did not and why."""
+
+    name: str
+    version: str
+    device: str
+    precision: str
+    skipped: tuple[SkippedEngine, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageReport:
+    """Everything found on one image.
+
+    Attributes:
+        score: 0-1, the image's malignancy score.
+        lesions: best first.
+        probability_map: of lesions, on the model's grid.
+        maps: every output of the model by name, likewise.
+        mammogram: the image read.
+        timings: seconds by step: read, prepare, network, blend, lesions, total.
+        warnings: one line each.
+        model: the model that ran.
+        engine: the engine that ran it.
+    """
+
+    score: float
+    lesions: tuple[Lesion, ...]
+    probability_map: ProbabilityMap
+    mammogram: Mammogram
+    timings: Mapping[str, float]
+    warnings: tuple[str, ...]
+    model: ModelSpec
+    engine: EngineInfo
+    maps: Mapping[str, ProbabilityMap] = field(repr=False, default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON types; see ``lcx_fast.report.json``."""
+        from .report.json import image_report_to_dict
+
+        return image_report_to_dict(self)
+
+
+class Detector:
+    """A model, loaded once; safe to call from many threads.
+
+    Made by ``load_model``.
+    """
+
+    def __init__(
+        self, spec: ModelSpec, engine: Engine, skipped: tuple[SkippedEngine, ...] = (), *, threads: int = 0
+    ) -> None:
+        expected = (1, 1, *spec.tile_shape)
+        if engine.input_shape != expected:
+            raise EngineError(
+                f"model {spec.name}: its input is {engine.input_shape}; its metadata says {expected}"
+            )
+        if engine.output_shape != (1, len(spec.outputs), *spec.tile_shape):
+            raise EngineError(
+                f"model {spec.name}: its output is {engine.output_shape}; its metadata names "
+                f"{', '.join(spec.outputs)}"
+            )
+        self.spec = spec
+        self.engine_info = EngineInfo(engine.name, engine.version, engine.device, engine.precision, skipped)
+        self._engine = engine
+        self._threads = threads
+
+    def __repr__(self) -> str:
+        info = self.engine_info
+        return f"Detector({self.spec.name} {self.spec.version}, {info.name} {info.precision} on {info.device})"
+
+    def infer(self, source: Source, *, pixel_spacing_mm: float | None = None) -> ImageReport:
+        """Find the lesions of one mammogram.
+
+        Args:
+            source: a path, bytes, a binary file object, a pydicom Dataset, a Mammogram, or a 2-D array of any numeric
+                type, brighter = denser.
+            pixel_spacing_mm: overrides whatever the source says.
+
+        Raises:
+            DicomError: if a DICOM file is not a mammogram that can be read.
+            InvalidArgument: if the source is nothing that can be read.
+            EngineError: if the engine fails.
+        """
+        started = time.perf_counter()
+        mammogram = read_mammogram(source, pixel_spacing_mm=pixel_spacing_mm)
+        read = time.perf_counter()
+        prepared = prepare(mammogram, self.spec, threads=self._threads)
+        tiled = time.perf_counter()
+        outputs = self._run(prepared.tiles)
+        ran = time.perf_counter()
+        blended = ops.blend_tiles(
+            outputs,
+            prepared.grid,
+            weights=self.spec.tile_weights,
+            mask=prepared.breast,
+            threads=self._threads,
+        )
+        done = time.perf_counter()
+        maps = dict(zip(self.spec.outputs, blended, strict=True))
+        breast = grid_mask(prepared.breast, prepared.grid)
+        score = image_score(maps[self.spec.image_score.map], breast, self.spec.image_score)
+        lesions = find_lesions(
+            maps,
+            grid=prepared.grid,
+            spacing=mammogram.spacing,
+            thresholds=self.spec.thresholds,
+            threads=self._threads,
+        )
+        found = time.perf_counter()
+        warnings = list(mammogram.warnings)
+        if not prepared.breast.any():
+            warnings.append("no breast was found on this image; nothing was looked for")
+        wrapped = {name: self._wrap(values, prepared.grid, mammogram) for name, values in maps.items()}
+        return ImageReport(
+            score=score,
+            lesions=lesions,
+            probability_map=wrapped[self.spec.outputs[0]],
+            maps=wrapped,
+            mammogram=mammogram,
+            timings={
+                "read": read - started,
+                "prepare": tiled - read,
+                "network": ran - tiled,
+                "blend": done - ran,
+                "lesions": found - done,
+                "total": found - started,
+            },
+            warnings=tuple(warnings),
+            model=self.spec,
+            engine=self.engine_info,
+        )
+
+    def _run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+        outputs = np.empty((len(tiles), *self._engine.output_shape[1:]), np.float32)
+        for k in range(len(tiles)):
+            self._engine.infer(tiles[k : k + 1], outputs[k : k + 1])
+        return outputs
+
+    def _wrap(self, values: NDArray[np.float32], grid: ops.TileGrid, mammogram: Mammogram) -> ProbabilityMap:
+        spacing = mammogram.spacing
+        return ProbabilityMap(
+            values,
+            PixelSpacing(
+                spacing.row_mm * grid.scale[0], spacing.column_mm * grid.scale[1], spacing.source
+            ),
+            grid.scale,
+            grid.image_shape,
+        )
+
+
+def load_model(
+    name_or_path: str | Path | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    engine: str = "auto",
+    threads: int = 0,
+) -> Detector:
+    """Load a model.
+
+    Args:
+        name_or_path: a bundled model's name or an .onnx file; None for the default model.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        precision: ``"auto"`` (fp32 on the CPU), ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``.
+        engine: ``"auto"``, or an engine's name to insist on it.
+        threads: CPU threads for one inference; 0 = all that the process may use.
+
+    Raises:
+        InvalidArgument: if there is no such model, its metadata is wrong, or a value is not one of these.
+        DeviceError: if ``device="cuda"`` cannot be served.
+        EngineError: if no engine can run the model.
+    """
+    spec = read_model_spec(model_path(name_or_path))
+    chosen, skipped = choose_engine(
+        spec.path, device=device, precision=precision, engine=engine, threads=threads
+    )
+    return Detector(spec, chosen, skipped, threads=threads)

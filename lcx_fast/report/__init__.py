@@ -1,0 +1,1 @@
+"""What is written about an image: JSON and pictures."""

@@ -1,0 +1,246 @@
+"""Components, holes, measurements, outlines and lesions against their NumPy definitions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcx_fast import InvalidArgument, ops
+
+
+def spiral(n):
+    mask = np.zeros((n, n), bool)
+    y = x = 0
+    heading = (0, 1)
+    mask[0, 0] = True
+    for _ in range(4 * n):
+        length = 0
+        while True:
+            far = (y + 2 * heading[0], x + 2 * heading[1])
+            near = (y + heading[0], x + heading[1])
+            if not (0 <= near[0] < n and 0 <= near[1] < n) or (
+                0 <= far[0] < n and 0 <= far[1] < n and mask[far]
+            ):
+                break
+            y, x = near
+            mask[y, x] = True
+            length += 1
+        if not length:
+            break
+        heading = (heading[1], -heading[0])
+    return mask
+
+
+def pattern(name, shape, rng):
+    if name == "checkerboard":
+        return np.indices(shape).sum(axis=0) % 2 == 0
+    if name == "comb":
+        mask = np.zeros(shape, bool)
+        mask[:, ::2] = True
+        mask[-1] = True
+        return mask
+    if name == "spiral":
+        return spiral(max(shape))[: shape[0], : shape[1]]
+    if name == "rings":
+        y, x = np.indices(shape)
+        return (np.hypot(y - shape[0] / 2, x - shape[1] / 2).astype(int) // 2) % 2 == 0
+    return rng.random(shape) < {"empty": 0.0, "sparse": 0.1, "half": 0.5, "dense": 0.8, "full": 1.0}[name]
+
+
+masks = st.builds(
+    lambda name, height, width, seed: pattern(name, (height, width), np.random.default_rng(seed)),
+    st.sampled_from(["empty", "sparse", "half", "dense", "full", "checkerboard", "comb", "spiral", "rings"]),
+    st.sampled_from([1, 2, 5, 31, 33, 70]),
+    st.sampled_from([1, 2, 5, 31, 32, 33, 63, 64, 65, 66, 130]),
+    st.integers(0, 2**31),
+)
+layouts = st.sampled_from([lambda m: m, np.asfortranarray, lambda m: m[::-1, ::-1]])
+
+
+@settings(max_examples=100, deadline=None)
+@given(masks, layouts, st.sampled_from([4, 8]), st.sampled_from([1, 3]))
+def test_labels_equal_a_flood_fill(mask, layout, connectivity, threads):
+    mask = layout(mask)
+    labels, count = ops.label_components(mask, connectivity=connectivity, threads=threads)
+    expected, expected_count = reference.label_components(mask, connectivity)
+    assert count == expected_count
+    assert np.array_equal(labels, expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks, layouts)
+def test_fill_holes(mask, layout):
+    mask = layout(mask)
+    filled = ops.fill_holes(mask)
+    assert filled.dtype == bool
+    assert np.array_equal(filled, reference.fill_holes(mask))
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks, layouts, st.integers(0, 2**31), st.integers(0, 2))
+def test_region_props(mask, layout, seed, extra):
+    labels, count = reference.label_components(mask)
+    labels = layout(labels)
+    values = np.random.default_rng(seed).random(mask.shape, np.float32)
+    props = ops.region_props(labels, values, count=count + extra)
+    expected = reference.region_props(labels, values, count + extra)
+    assert len(props) == len(expected)
+    for i, region in enumerate(expected):
+        assert props.area[i] == region["area"]
+        if region["area"] == 0:
+            assert np.isnan(props.centroid[i]).all()
+            continue
+        assert tuple(props.bounding_box[i]) == region["bounding_box"]
+        np.testing.assert_allclose(props.centroid[i], region["centroid"], rtol=1e-12)
+        for name in ("mean", "max", "top_mean"):
+            np.testing.assert_allclose(getattr(props, name)[i], region[name], rtol=1e-6)
+
+
+def cyclic(points):
+    """Points from the smallest one on, so that polygons with different starts compare equal."""
+    points = [tuple(float(c) for c in p) for p in points]
+    start = points.index(min(points))
+    return points[start:] + points[:start]
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks)
+def test_contours_equal_the_definition_and_fill_back_to_the_mask(mask):
+    contours = ops.trace_contours(mask)
+    expected = reference.trace_contours(mask)
+    actual = {(tuple(cyclic(p)), bool(h)) for p, h in zip(contours.polygons, contours.is_hole, strict=True)}
+    # Equal as sets of polygons up to where they start: a chain may be split in two at a corner it passes twice.
+    edges = sorted(e for points, _ in actual for e in unit_edges(points))
+    assert edges == sorted(e for points, _ in expected for e in unit_edges(points))
+    assert (~contours.is_hole).sum() == reference.label_components(mask, 8)[1]
+    runs = ops.fill_polygons(contours.polygons, mask.shape)
+    assert np.array_equal(paint(runs, mask.shape), mask)
+
+
+def unit_edges(points):
+    for (y0, x0), (y1, x1) in zip(points, points[1:] + points[:1], strict=True):
+        length = int(abs(y1 - y0) + abs(x1 - x0))
+        dy, dx = int(np.sign(y1 - y0)), int(np.sign(x1 - x0))
+        for k in range(length):
+            yield (int(y0) + k * dy, int(x0) + k * dx, dy, dx)
+
+
+def paint(runs, shape):
+    mask = np.zeros(shape, bool)
+    for y, begin, end in runs:
+        assert not mask[y, begin:end].any()
+        mask[y, begin:end] = True
+    return mask
+
+
+polygons = st.lists(
+    st.lists(
+        st.tuples(st.floats(-5, 25, width=16), st.floats(-5, 25, width=16)), min_size=1, max_size=8
+    ).map(lambda p: np.array(p, np.float64)),
+    max_size=3,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(polygons, st.tuples(st.integers(0, 20), st.integers(0, 20)))
+def test_fill_polygons(shapes, image_shape):
+    runs = ops.fill_polygons(shapes, image_shape)
+    assert np.array_equal(paint(runs, image_shape), reference.fill_polygons(shapes, image_shape))
+    keys = [(int(y), int(begin)) for y, begin, _ in runs]
+    assert keys == sorted(keys)
+
+
+def smooth_map(rng, shape):
+    noise = rng.random(shape)
+    for _ in range(2):
+        noise = sum(np.roll(noise, s, a) for s in (-1, 0, 1) for a in (0, 1)) / 6
+    low, high = noise.min(), noise.max()
+    return ((noise - low) / max(high - low, 1e-9)).astype(np.float32)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 40), st.sampled_from([1, 7, 31, 64, 65])),
+    low=st.sampled_from([0.3, 0.5, 0.7]),
+    margin=st.sampled_from([0.0, 0.2]),
+    min_area=st.sampled_from([1, 4, 30]),
+    fill=st.booleans(),
+    kind=st.sampled_from(["smooth", "noise", "nan", "flat"]),
+    layout=layouts,
+    seed=st.integers(0, 2**31),
+)
+def test_find_lesions_equals_the_definition(shape, low, margin, min_area, fill, kind, layout, seed):
+    rng = np.random.default_rng(seed)
+    probability = smooth_map(rng, shape) if kind != "noise" else rng.random(shape, np.float32)
+    if kind == "nan":
+        probability[rng.random(shape) < 0.1] = np.nan
+    if kind == "flat":
+        probability[:] = low
+    probability = layout(probability)
+    high = low + margin
+    found = ops.find_lesions(probability, low=low, high=high, min_area=min_area, fill_holes=fill)
+    expected = reference.find_lesions(probability, low, high, min_area, fill)
+    assert len(found) == len(expected) == len(found.outlines)
+    for i, lesion in enumerate(expected):
+        assert found.area[i] == lesion["area"]
+        assert tuple(found.bounding_box[i]) == lesion["bounding_box"]
+        np.testing.assert_allclose(found.centroid[i], lesion["centroid"], rtol=1e-12)
+        for name in ("mean", "max", "top_mean"):
+            np.testing.assert_allclose(getattr(found, name)[i], lesion[name], rtol=1e-6)
+        np.testing.assert_allclose(sorted(map(tuple, found.outlines[i])), sorted(lesion["outline"]), atol=1e-12)
+        assert reference.signed_area(found.outlines[i]) >= 0
+
+
+def test_outline_of_a_disc_is_where_the_map_crosses_the_threshold():
+    y, x = np.indices((80, 80)) + 0.5
+    probability = np.clip(0.5 - 0.05 * (np.hypot(y - 40, x - 41) - 20.3), 0, 1).astype(np.float32)
+    found = ops.find_lesions(probability)
+    radius = np.hypot(*(found.outlines[0] - (40, 41)).T)
+    assert np.abs(radius - 20.3).max() < 0.02
+    assert abs(reference.signed_area(found.outlines[0]) / (np.pi * 20.3**2) - 1) < 0.01
+
+
+def test_a_hole_swallows_what_lies_in_it():
+    probability = np.zeros((30, 30), np.float32)
+    probability[5:25, 5:25] = 0.9
+    probability[8:22, 8:22] = 0.1
+    probability[12:15, 12:15] = 0.6
+    found = ops.find_lesions(probability, low=0.5, high=0.8)
+    assert list(found.area) == [400]
+
+
+def test_full_size_adversaries():
+    rng = np.random.default_rng(0)
+    shape = (2048, 1664)
+    noise = rng.random(shape, np.float32)
+    found = ops.find_lesions(noise, low=0.5, high=0.5)
+    _, count = ops.label_components(ops.fill_holes(noise >= 0.5))
+    assert len(found) == count
+    board = (np.indices(shape).sum(axis=0) % 2 == 0).astype(np.float32)
+    assert len(ops.find_lesions(board, fill_holes=False)) == 1
+
+
+def test_arguments_are_checked():
+    with pytest.raises(InvalidArgument, match="low at most high"):
+        ops.find_lesions(np.zeros((4, 4), np.float32), low=0.6, high=0.5)
+    with pytest.raises(InvalidArgument, match="min_area"):
+        ops.find_lesions(np.zeros((4, 4), np.float32), min_area=0)
+    with pytest.raises(InvalidArgument, match="float32"):
+        ops.find_lesions(np.zeros((4, 4)))
+    with pytest.raises(InvalidArgument, match="connectivity"):
+        ops.label_components(np.zeros((4, 4), bool), connectivity=6)
+    with pytest.raises(InvalidArgument, match="label 3"):
+        ops.region_props(np.full((2, 2), 3, np.int32), count=2)
+    with pytest.raises(InvalidArgument, match="not finite"):
+        ops.fill_polygons([np.array([[0, 0], [1, np.nan], [1, 1]])], (4, 4))
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0)])
+def test_empty_arrays(shape):
+    assert ops.label_components(np.zeros(shape, bool))[1] == 0
+    assert ops.fill_holes(np.zeros(shape, bool)).shape == shape
+    assert len(ops.find_lesions(np.zeros(shape, np.float32))) == 0
+    assert not ops.trace_contours(np.zeros(shape, bool)).polygons
