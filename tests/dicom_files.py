@@ -108,7 +108,9 @@ def native_value(pixels: NDArray[Any], syntax: str = EXPLICIT) -> bytes:
     return value + b"\0" * (len(value) % 2)
 
 
-def encapsulate(frames: Sequence[bytes], *, offsets: bool = False, pieces: int = 1, close: bool = True) -> bytes:
+def encapsulate(
+    frames: Sequence[bytes], *, offsets: bool = False, pieces: int = 1, close: bool = True
+) -> bytes:
     """Fragments of encapsulated frames, each in a number of pieces, with a basic offset table or an empty one."""
     items: list[bytes] = []
     starts: list[int] = []
@@ -134,9 +136,7 @@ def compress(pixels: NDArray[Any], syntax: str, *, bits: int = 12) -> bytes:
         return bytes(imagecodecs.jpeg8_encode(pixels, level=98, bitspersample=bits))
     if syntax in (JPEG_LOSSLESS, JPEG_LOSSLESS_SV1):
         predictor = 1 if syntax == JPEG_LOSSLESS_SV1 else 6
-        return bytes(
-            imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=bits, predictor=predictor)
-        )
+        return bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=bits, predictor=predictor))
     if syntax in (JPEG_LS, JPEG_LS_NEAR):
         return bytes(imagecodecs.jpegls_encode(pixels, level=0 if syntax == JPEG_LS else 2))
     if syntax in (JPEG_2000_LOSSLESS, JPEG_2000):
@@ -158,7 +158,9 @@ def rle(pixels: NDArray[Any]) -> bytes:
     segments = []
     for plane in range(size):
         rows = planes.reshape(pixels.shape[0], -1)[:, plane::size]
-        segment = b"".join(bytes(imagecodecs.packbits_encode(np.ascontiguousarray(row).tobytes())) for row in rows)
+        segment = b"".join(
+            bytes(imagecodecs.packbits_encode(np.ascontiguousarray(row).tobytes())) for row in rows
+        )
         segments.append(segment + b"\0" * (len(segment) % 2))
     starts = [64 + sum(map(len, segments[:i])) for i in range(size)]
     return struct.pack("<16I", size, *starts, *[0] * (15 - size)) + b"".join(segments)

@@ -145,9 +145,10 @@ def _decode_rle(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
         raise DicomError(f"the RLE header is damaged; {planes} segment(s) are due")
     samples = np.empty((layout.rows, layout.columns), np.dtype(f"u{planes}"))
     # With room for exactly one frame no segment can be too long, so a right sum means that none is too short.
-    written = imagecodecs.dicomrle_decode(stream, samples.dtype.str, out=samples.reshape(-1).view(np.uint8))
-    if written.nbytes != samples.nbytes:
-        raise DicomError(f"the RLE frame is truncated: {samples.nbytes} bytes due, {written.nbytes} decoded")
+    room = memoryview(samples.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    written = len(imagecodecs.dicomrle_decode(stream, samples.dtype.str, out=room))
+    if written != samples.nbytes:
+        raise DicomError(f"the RLE frame is truncated: {samples.nbytes} bytes due, {written} decoded")
     return samples
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -59,8 +59,8 @@ def read_dicom(
     """
     options = ReadOptions(pixel_spacing_mm, frame, allow_for_processing)
     if hasattr(source, "get_item"):
-        return _read_dataset(source, options)
-    data, name = load_bytes(source)
+        return _read_dataset(cast("Dataset", source), options)
+    data, name = load_bytes(cast(BytesSource, source))
     return read_dicom_bytes(data, name=name, options=options)
 
 
@@ -145,8 +145,8 @@ def _check_kind(header: Header, options: ReadOptions) -> tuple[str, ...]:
     if intent == "FOR PROCESSING" or sop_class in _FOR_PROCESSING_CLASSES:
         if not options.allow_for_processing:
             raise DicomError(
-                "the image is FOR PROCESSING (raw detector data); give the FOR PRESENTATION image of the same "
-                "view, or pass allow_for_processing=True and expect other grey values"
+                "the image is FOR PROCESSING (raw detector data); give the FOR PRESENTATION image of "
+                "the same view, or pass allow_for_processing=True and expect other grey values"
             )
         warnings.append("the image is FOR PROCESSING: raw detector data, whose grey values were not prepared")
     modality = header.code("Modality")

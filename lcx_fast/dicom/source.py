@@ -35,7 +35,7 @@ def load_bytes(source: BytesSource) -> tuple[bytes, str]:
         raise InvalidArgument(
             f"cannot read from {type(source).__name__}; accepted: a path, bytes or a binary file object"
         )
-    data = read(MAX_FILE_BYTES + 1)
+    data = read()
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InvalidArgument("the file object is in text mode; open it with 'rb'")
     given = getattr(source, "name", None)
@@ -46,11 +46,11 @@ def _load_path(path: Path) -> tuple[bytes, str]:
     try:
         if path.is_dir():
             raise InvalidArgument(f"{path} is a folder; a single file is accepted")
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_FILE_BYTES:
                 raise InvalidArgument(f"{path} has {size} bytes; at most {MAX_FILE_BYTES} are accepted")
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read()
     except FileNotFoundError:
         raise InvalidArgument(f"no such file: {path}") from None
     except (OSError, ValueError) as error:

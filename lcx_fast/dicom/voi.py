@@ -1,8 +1,9 @@
 """What a stored value means: every grey-scale transform of PS3.3, composed into one table.
 
 Note [Grey scale]: the order is stored value -> modality transform -> VOI transform -> inversion (MONOCHROME1)
--> padding to 0. The composed table is indexed by the sample as it lies in memory, so that masking to BitsStored
-and the sign are part of it too. If the table says nothing new, the samples are handed out as they are.
+-> padding to 0. The composed table is indexed by the sample as it lies in memory, so that masking to
+BitsStored and the sign are part of it too. If the table says nothing new, the samples are handed out as they
+are.
 
 Without a VOI transform a linear rescale is only a change of unit and is left out (a negative slope inverts).
 """
@@ -189,7 +190,7 @@ def _modality(
         warnings.append("RescaleSlope or RescaleIntercept is unusable and was left out")
         slopes, intercepts = None, None
     slope = slopes[0] if slopes else 1.0
-    unit = stored * slope + (intercepts[0] if intercepts else 0.0)
+    unit = stored.astype(np.float64) * slope + (intercepts[0] if intercepts else 0.0)
     if slope < 0.0:
         return largest - values, unit, largest, ["negative rescale"]
     return values, unit, largest, []
