@@ -279,11 +279,13 @@ void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> m
   const std::int64_t radius = (std::max(image.shape[0], image.shape[1]) + 32) / 64;
   const BitImage breast = levels.empty() ? BitImage(0, 0) : breast_of_content(levels, radius);
   for (std::int64_t y = 0; y < mask.shape[0]; ++y) {
-    const bool inside = area.y0 <= y && y < area.y1;
-    for (std::int64_t x = 0; x < mask.shape[1]; ++x) {
-      mask.row(y)[x * mask.strides[1]] =
-          inside && area.x0 <= x && x < area.x1 && breast.at(y - area.y0, x - area.x0);
-    }
+    std::uint8_t* const row = mask.row(y);
+    const std::int64_t step = mask.strides[1];
+    for (std::int64_t x = 0; x < mask.shape[1]; ++x) row[x * step] = 0;
+    if (y < area.y0 || y >= area.y1) continue;
+    const std::uint64_t* const bits = breast.row(y - area.y0);
+    for (std::int64_t x = 0; x < area.width(); ++x)
+      row[(area.x0 + x) * step] = (bits[x / 64] >> (x % 64)) & 1;
   }
 }
 
