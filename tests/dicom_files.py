@@ -84,7 +84,7 @@ def header(pixels: NDArray[Any], *, bits: int = 12, **attributes: Any) -> Datase
 def encode_file(
     dataset: Dataset, value: bytes, syntax: str, *, vr: str = "OW", preamble: bool = True, meta: bool = True
 ) -> bytes:
-    """A DICOM file: preamble, meta information, header, pixel data element (encapsulated if the syntax is)."""
+    """A DICOM file: preamble, meta information, header, and the pixel data element."""
     little, implicit = syntax != BIG, syntax == IMPLICIT
     stream = DicomBytesIO()
     stream.is_little_endian, stream.is_implicit_VR = little, implicit
@@ -111,7 +111,7 @@ def native_value(pixels: NDArray[Any], syntax: str = EXPLICIT) -> bytes:
 def encapsulate(
     frames: Sequence[bytes], *, offsets: bool = False, pieces: int = 1, close: bool = True
 ) -> bytes:
-    """Fragments of encapsulated frames, each in a number of pieces, with a basic offset table or an empty one."""
+    """Encapsulated frames, each in a number of pieces, with a basic offset table or an empty one."""
     items: list[bytes] = []
     starts: list[int] = []
     for frame in frames:
@@ -164,6 +164,48 @@ def rle(pixels: NDArray[Any]) -> bytes:
         segments.append(segment + b"\0" * (len(segment) % 2))
     starts = [64 + sum(map(len, segments[:i])) for i in range(size)]
     return struct.pack("<16I", size, *starts, *[0] * (15 - size)) + b"".join(segments)
+
+
+def plain_lossless_jpeg(
+    pixels: NDArray[np.uint16], *, predictor: int, shift: int = 0, rows_per_interval: int = 0, bits: int = 12
+) -> bytes:
+    """Lossless JPEG (ISO 10918-1 H) written sample by sample, with five-bit Huffman codes."""
+    height, width = pixels.shape
+    samples = (pixels >> shift).astype(int).tolist()
+    step = rows_per_interval or height
+    scan = b""
+    for index, first in enumerate(range(0, height, step)):
+        written = ""
+        for y in range(first, min(first + step, height)):
+            for x in range(width):
+                guess = _predict(samples, y, x, first, predictor, 1 << (bits - shift - 1))
+                difference = samples[y][x] - guess
+                category = abs(difference).bit_length()
+                value = difference if difference > 0 else difference + (1 << category) - 1
+                written += f"{category:05b}" + (f"{value:0{category}b}" if category else "")
+        written += "1" * (-len(written) % 8)
+        data = int(written, 2).to_bytes(len(written) // 8, "big").replace(b"\xff", b"\xff\x00")
+        scan += data + (bytes((0xFF, 0xD0 + index % 8)) if first + step < height else b"")
+    table = bytes((0, *[0] * 4, 17, *[0] * 11, *range(17)))
+    restarts = _marker(0xDD, struct.pack(">H", step * width)) if rows_per_interval else b""
+    frame = struct.pack(">BHHBBBB", bits, height, width, 1, 1, 0x11, 0)
+    scan_header = bytes((1, 1, 0, predictor, 0, shift))
+    head = _marker(0xC4, table) + _marker(0xC3, frame) + restarts + _marker(0xDA, scan_header)
+    return b"\xff\xd8" + head + scan + b"\xff\xd9"
+
+
+def _predict(samples: list[list[int]], y: int, x: int, first: int, predictor: int, middle: int) -> int:
+    if y == first:
+        return samples[y][x - 1] if x else middle
+    if x == 0:
+        return samples[y - 1][0]
+    a, b, c = samples[y][x - 1], samples[y - 1][x], samples[y - 1][x - 1]
+    guesses = (a, b, c, a + b - c, a + ((b - c) >> 1), b + ((a - c) >> 1), (a + b) >> 1)
+    return guesses[predictor - 1]
+
+
+def _marker(code: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, code, len(body) + 2) + body
 
 
 def make_file(pixels: NDArray[Any], syntax: str = EXPLICIT, *, bits: int = 12, **attributes: Any) -> bytes:

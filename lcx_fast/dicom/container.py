@@ -102,15 +102,14 @@ def inflate(deflated: bytes) -> bytes:
 def _start(data: bytes) -> int | None:
     if data[128:132] == b"DICM":
         return 132
+    if len(data) < 8:
+        return None
     # No preamble: group 0002 or 0008 comes first, with a small element number.
-    if len(data) >= 8 and data[:4] in (b"\x02\x00\x00\x00", b"\x02\x00\x01\x00", b"\x02\x00\x02\x00"):
+    group, element, length = struct.unpack_from("<HHI", data)
+    explicit = data[4:6] in (b"UL", b"OB", b"CS", b"UI", b"DA", b"TM", b"LO")
+    if group == 0x0002 and element <= 0x0102 and explicit:
         return 0
-    group, element = struct.unpack("<HH", data[:4]) if len(data) >= 8 else (0, 0)
-    if group == 0x0008 and element <= 0x0018:
-        length = struct.unpack("<I", data[4:8])[0]
-        explicit = data[4:6] in (b"UL", b"CS", b"UI", b"DA", b"TM", b"LO")
-        return 0 if explicit or length <= 1024 else None
-    return None
+    return 0 if group == 0x0008 and element <= 0x0018 and (explicit or length <= 1024) else None
 
 
 def _read_meta(data: bytes, position: int) -> tuple[int, str]:

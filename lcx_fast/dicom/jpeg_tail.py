@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from ..errors import DicomError
 from .codestream import JpegHeader
 
-_SAMPLES = 512
+_TEXTURED_SAMPLES = 256
+_ROWS_AT_ONCE = 64
 _SLACK_BYTES = 16
 _INCOMPLETE = "the JPEG stream is incomplete or damaged: its last pixels are not what its last bytes encode"
 
-Predictor = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]], NDArray[np.int64]]
+Samples = NDArray[np.int32]
+Predictor = Callable[[Samples, Samples, Samples], Samples]
 
 #: Prediction from a (left), b (above) and c (above left), ISO 10918-1 table H.1.
 _PREDICTORS: dict[int, Predictor] = {
@@ -36,25 +38,28 @@ _PREDICTORS: dict[int, Predictor] = {
 def check_lossless_tail(stream: bytes, header: JpegHeader, pixels: NDArray[Any]) -> None:
     """Encode the last samples of a decoded lossless JPEG again and look for them at the end of the stream.
 
+    As many samples are taken as hold 256 that differ from their prediction, for a plain background looks the
+    same wherever it is cut. Up to 16 bytes of padding are allowed.
+
     Args:
         stream: the whole JPEG stream.
         header: of ``stream``.
         pixels: uint8 or uint16 [H, W], as decoded.
 
     Raises:
-        DicomError: if the stream does not end with these samples. Up to 16 bytes of padding are allowed.
+        DicomError: if the stream does not end with these samples.
     """
-    differences = _last_differences(header, pixels)
-    expected = _huffman_bits(differences, _codes(header.huffman))
+    expected = _huffman_bits(_last_differences(header, pixels), _codes(header.huffman))
     needed = len(expected) // 8 + _SLACK_BYTES + 2
-    # Stuffing doubles a byte at worst; one cut in two at the front does no harm.
+    # Stuffing doubles a byte at worst; a pair cut in two at the front does no harm.
     tail = stream[max(header.scan, header.end - 2 * needed) : header.end]
     restart = max(tail.rfind(bytes((0xFF, marker))) for marker in range(0xD0, 0xD8))
     tail = tail[restart + 2 :] if restart >= 0 else tail
     present = tail.rstrip(b"\xff").replace(b"\xff\x00", b"\xff")  # fill bytes may precede a marker
     bits = bin(int.from_bytes(b"\x01" + present, "big"))[3:]
-    found = bits.rfind(expected)
-    if found < 0 or len(bits) - found - len(expected) >= 8 * (_SLACK_BYTES + 1):
+    latest = len(bits) - len(expected)
+    earliest = max(0, latest - 8 * _SLACK_BYTES - 7)
+    if not any(bits.startswith(expected, start) for start in range(earliest, latest + 1)):
         raise DicomError(_INCOMPLETE)
 
 
@@ -76,22 +81,45 @@ def check_dct_tail(
         raise DicomError(_INCOMPLETE)
 
 
-def _last_differences(header: JpegHeader, pixels: NDArray[Any]) -> list[int]:
-    """Prediction differences of the last row's last samples, without its first sample, modulo 2^16."""
+def _last_differences(header: JpegHeader, pixels: NDArray[Any]) -> Samples:
+    """Prediction differences, in reading order, of the last samples of the last restart interval."""
     height, width = pixels.shape
-    first = max(1, width - _SAMPLES)
-    shift = header.point_transform
-    row = pixels[-1, first - 1 :].astype(np.int64) >> shift
-    current, left = row[1:], row[:-1]
-    starts_anew = header.restart_interval and (height - 1) * width % header.restart_interval == 0
-    if height == 1 or starts_anew:
-        prediction = left
-    else:
-        above = pixels[-2, first - 1 :].astype(np.int64) >> shift
-        prediction = _PREDICTORS[header.selector](left, above[1:], above[:-1])
-    differences = (current - prediction) & 0xFFFF
-    signed = np.where(differences > 0x8000, differences - 0x10000, differences)
-    return [int(value) for value in signed]
+    interval = header.restart_interval or height * width
+    first_row = (height * width - 1) // interval * interval // width
+    blocks: list[Samples] = []
+    textured, row = 0, height
+    while row > first_row and textured < _TEXTURED_SAMPLES:
+        start = max(first_row, row - _ROWS_AT_ONCE)
+        with_above = pixels[max(first_row, start - 1) : row]
+        if start > first_row and int(with_above.min()) == int(with_above.max()):
+            blocks.append(np.zeros((row - start) * width, np.int32))
+        else:
+            blocks.append(_differences(header, with_above, is_first=start == first_row).reshape(-1))
+            textured += int(np.count_nonzero(blocks[-1]))
+        row = start
+    differences = np.concatenate(blocks[::-1])
+    positions = np.flatnonzero(differences)
+    return differences[positions[-_TEXTURED_SAMPLES] :] if textured > _TEXTURED_SAMPLES else differences
+
+
+def _differences(header: JpegHeader, pixels: NDArray[Any], *, is_first: bool) -> Samples:
+    """Prediction differences of rows, modulo 2^16.
+
+    Args:
+        header: of the stream.
+        pixels: [h + 1, W], the rows and the one above; [h, W] if they begin an interval.
+        is_first: the rows begin an interval.
+    """
+    samples = pixels.astype(np.int32) >> header.point_transform
+    prediction = np.empty_like(samples)
+    left, above, above_left = samples[1:, :-1], samples[:-1, 1:], samples[:-1, :-1]
+    prediction[1:, 1:] = _PREDICTORS[header.selector](left, above, above_left)
+    prediction[1:, 0] = samples[:-1, 0]
+    prediction[0, 1:] = samples[0, :-1]
+    prediction[0, 0] = 1 << (header.precision - header.point_transform - 1)
+    differences = (samples - prediction) & 0xFFFF
+    differences[differences > 0x8000] -= 0x10000
+    return differences if is_first else differences[1:]
 
 
 def _codes(table: bytes) -> dict[int, str]:
@@ -107,15 +135,18 @@ def _codes(table: bytes) -> dict[int, str]:
     return codes
 
 
-def _huffman_bits(differences: list[int], codes: dict[int, str]) -> str:
+def _huffman_bits(differences: Samples, codes: dict[int, str]) -> str:
     """The bits that a lossless encoder writes for these differences (ISO 10918-1 H.1.2.2)."""
     bits: list[str] = []
-    for difference in differences:
+    written = 0
+    for position in np.flatnonzero(differences):
+        difference = int(differences[position])
         category = abs(difference).bit_length()
         if category not in codes:
             raise DicomError(_INCOMPLETE)
-        bits.append(codes[category])
-        if 0 < category < 16:
+        bits += [codes.get(0, "x") * int(position - written), codes[category]]
+        if category < 16:
             value = difference if difference > 0 else difference + (1 << category) - 1
             bits.append(f"{value:0{category}b}")
-    return "".join(bits)
+        written = int(position) + 1
+    return "".join(bits) + codes.get(0, "x") * (len(differences) - written)
