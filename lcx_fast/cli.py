@@ -33,7 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     infer = commands.add_parser("infer", help="find lesions in files or folders")
-    infer.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="DICOM, PNG, PGM, JPEG, or a folder")
+    infer.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="DICOM, PNG, PGM, JPEG, or a folder"
+    )
     infer.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (made if missing)")
     infer.add_argument(
         "--format", default="json,png", metavar="LIST", help="what to write: json, png, or both (default)"

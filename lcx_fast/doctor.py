@@ -15,7 +15,16 @@ from .engines.choose import CANDIDATES
 from .errors import LcxError
 from .model import bundled_models, model_path, read_model_spec
 
-PACKAGES = ("numpy", "pydicom", "imagecodecs", "pillow", "openvino", "onnxruntime", "tensorrt", "cupy-cuda13x")
+PACKAGES = (
+    "numpy",
+    "pydicom",
+    "imagecodecs",
+    "pillow",
+    "openvino",
+    "onnxruntime",
+    "tensorrt",
+    "cupy-cuda13x",
+)
 
 
 def _package_version(name: str) -> str | None:
@@ -93,7 +102,9 @@ def describe(facts: dict[str, Any]) -> str:
     ]
     for engine in facts["engines"]:
         state = (
-            f"{engine['version']}, {engine['precision']}" if engine["found"] else f"not used: {engine['reason']}"
+            f"{engine['version']}, {engine['precision']}"
+            if engine["found"]
+            else f"not used: {engine['reason']}"
         )
         lines.append(f"  {engine['name']} ({engine['device']}): {state}")
     test = facts["self_test"]

@@ -155,8 +155,8 @@ def resample(image: Array, *, scale: tuple[float, float], threads: int = 0) -> N
         raise InvalidArgument(f"image has {len(shape)} axes; needed: 2")
     side = (max(1, int(np.ceil(shape[0] / scale[0])) + 1), max(1, int(np.ceil(shape[1] / scale[1])) + 1))
     grid = plan_tiles((shape[0], shape[1]), scale=scale, tile_shape=side, overlap=0.0)
-    tile = extract_tiles(image, grid, threads=threads)[0, 0]
-    return tile[: grid.shape[0], : grid.shape[1]]
+    tile: NDArray[np.float32] = extract_tiles(image, grid, threads=threads)[0, 0, : grid.shape[0], : grid.shape[1]]
+    return tile
 
 
 def blend_tiles(

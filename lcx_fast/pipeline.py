@@ -55,15 +55,15 @@ class ProbabilityMap:
             np.clip((np.arange(n) + 0.5) / s - 0.5, 0, m - 1)
             for n, s, m in zip(self.source_shape, self.scale, self.shape, strict=True)
         )
-        values = np.empty((len(rows), self.shape[1]), np.float32)
         top = np.minimum(rows.astype(np.intp), self.shape[0] - 1)
         bottom = np.minimum(top + 1, self.shape[0] - 1)
         part = (rows - top).astype(np.float32)[:, None]
-        np.add(self.values[top] * (1 - part), self.values[bottom] * part, out=values)
+        values = self.values[top] * (1 - part) + self.values[bottom] * part
         left = np.minimum(columns.astype(np.intp), self.shape[1] - 1)
         right = np.minimum(left + 1, self.shape[1] - 1)
         part = (columns - left).astype(np.float32)
-        return values[:, left] * (1 - part) + values[:, right] * part
+        full: NDArray[np.float32] = values[:, left] * (1 - part) + values[:, right] * part
+        return full
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,9 @@ class Detector:
 
     def __repr__(self) -> str:
         info = self.engine_info
-        return f"Detector({self.spec.name} {self.spec.version}, {info.name} {info.precision} on {info.device})"
+        return (
+            f"Detector({self.spec.name} {self.spec.version}, {info.name} {info.precision} on {info.device})"
+        )
 
     def infer(self, source: Source, *, pixel_spacing_mm: float | None = None) -> ImageReport:
         """Find the lesions of one mammogram.
@@ -210,9 +212,7 @@ class Detector:
         spacing = mammogram.spacing
         return ProbabilityMap(
             values,
-            PixelSpacing(
-                spacing.row_mm * grid.scale[0], spacing.column_mm * grid.scale[1], spacing.source
-            ),
+            PixelSpacing(spacing.row_mm * grid.scale[0], spacing.column_mm * grid.scale[1], spacing.source),
             grid.scale,
             grid.image_shape,
         )

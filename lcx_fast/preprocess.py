@@ -128,7 +128,11 @@ def to_model_grid(
     height, width = (int(np.ceil(n / s)) + 1 for n, s in zip(mammogram.shape, scale, strict=True))
     grid = ops.plan_tiles(mammogram.shape, scale=scale, tile_shape=(height, width), overlap=0.0)
     tile = ops.extract_tiles(
-        mammogram.pixels, grid, normalisation=ops.Normalisation(low, high), mask=coarse.breast, threads=threads
+        mammogram.pixels,
+        grid,
+        normalisation=ops.Normalisation(low, high),
+        mask=coarse.breast,
+        threads=threads,
     )[0, 0, : grid.shape[0], : grid.shape[1]]
     return ModelGridImage(tile, grid_mask(coarse.breast, grid), grid)
 
@@ -148,7 +152,8 @@ def spread_mask(
         np.minimum(((np.arange(n) + 0.5) * s / extent * m).astype(np.intp), m - 1)
         for n, s, extent, m in zip(shape, scale, image_shape or shape, mask.shape, strict=True)
     )
-    return mask[rows[:, None], columns[None, :]]
+    spread: NDArray[np.bool_] = mask[rows[:, None], columns[None, :]]
+    return spread
 
 
 def grid_mask(mask: NDArray[np.bool_], grid: ops.TileGrid) -> NDArray[np.bool_]:

@@ -11,9 +11,7 @@ from .model import ImageScoring
 EPSILON = 1e-6
 
 
-def image_score(
-    probability: NDArray[np.float32], breast: NDArray[np.bool_], scoring: ImageScoring
-) -> float:
+def image_score(probability: NDArray[np.float32], breast: NDArray[np.bool_], scoring: ImageScoring) -> float:
     """An image's score from the evidence of one map alone.
 
     ``sigmoid(a1 LSE + a2 Top + b)`` over the breast, with ``LSE = log(mean(exp(r z))) / r`` (Pinheiro and Collobert

@@ -137,9 +137,9 @@ def paint(runs, shape):
 
 
 polygons = st.lists(
-    st.lists(
-        st.tuples(st.floats(-5, 25, width=16), st.floats(-5, 25, width=16)), min_size=1, max_size=8
-    ).map(lambda p: np.array(p, np.float64)),
+    st.lists(st.tuples(st.floats(-5, 25, width=16), st.floats(-5, 25, width=16)), min_size=1, max_size=8).map(
+        lambda p: np.array(p, np.float64)
+    ),
     max_size=3,
 )
 
@@ -190,7 +190,9 @@ def test_find_lesions_equals_the_definition(shape, low, margin, min_area, fill, 
         np.testing.assert_allclose(found.centroid[i], lesion["centroid"], rtol=1e-12)
         for name in ("mean", "max", "top_mean"):
             np.testing.assert_allclose(getattr(found, name)[i], lesion[name], rtol=1e-6)
-        np.testing.assert_allclose(sorted(map(tuple, found.outlines[i])), sorted(lesion["outline"]), atol=1e-12)
+        np.testing.assert_allclose(
+            sorted(map(tuple, found.outlines[i])), sorted(lesion["outline"]), atol=1e-12
+        )
         assert reference.signed_area(found.outlines[i]) >= 0
 
 

@@ -60,8 +60,7 @@ TensorView<T, Rank> view(const py::array& array, const char* name) {
     strides[axis] = array.strides(index) / item;
   }
   void* data = const_cast<void*>(array.data());
-  require_argument(reinterpret_cast<std::uintptr_t>(data) % alignof(Value) == 0, name,
-                   " is not aligned; pass a copy");
+  require_argument(reinterpret_cast<std::uintptr_t>(data) % alignof(Value) == 0, name, " is not aligned; pass a copy");
   return TensorView<T, Rank>(static_cast<T*>(data), shape, strides, Device{});
 }
 
@@ -94,11 +93,8 @@ void dispatch(const py::array& array, const char* name, const Visit& visit) {
   const bool known = ((holds<Types>(array) && (visit(view<const Types, Rank>(array, name)), true)) || ...);
   if (known) return;
   std::string accepted;
-  ((accepted +=
-    (accepted.empty() ? "" : ", ") + py::str(py::dtype::of<Types>()).template cast<std::string>()),
-   ...);
-  throw Error(ErrorCode::kInvalidArgument,
-              std::string(name) + " is " + dtype_text(array) + "; accepted: " + accepted);
+  ((accepted += (accepted.empty() ? "" : ", ") + py::str(py::dtype::of<Types>()).template cast<std::string>()), ...);
+  throw Error(ErrorCode::kInvalidArgument, std::string(name) + " is " + dtype_text(array) + "; accepted: " + accepted);
 }
 
 }  // namespace lcx::bindings

@@ -13,8 +13,8 @@ template <typename T>
 T* dense_batch(const py::array& array, const std::vector<std::int64_t>& shape, const char* name) {
   const auto batch = view<T, 4>(array, name);
   const TensorView<T, 4> dense(batch.data, batch.shape);
-  require_argument(std::equal(shape.begin(), shape.end(), batch.shape.begin(), batch.shape.end()), name,
-                   " is ", shape_text(batch.shape), "; the model's differs");
+  require_argument(std::equal(shape.begin(), shape.end(), batch.shape.begin(), batch.shape.end()), name, " is ",
+                   shape_text(batch.shape), "; the model's differs");
   require_argument(batch.strides == dense.strides, name, " must be dense; pass a copy");
   return batch.data;
 }

@@ -42,9 +42,7 @@ py::array bind_fill_holes(const py::object& mask, int threads) {
 py::dict geometry_table(const std::vector<RegionGeometry>& regions) {
   const auto count = static_cast<std::int64_t>(regions.size());
   py::dict result;
-  const auto at = [&](std::int64_t i) -> const RegionGeometry& {
-    return regions[static_cast<std::size_t>(i)];
-  };
+  const auto at = [&](std::int64_t i) -> const RegionGeometry& { return regions[static_cast<std::size_t>(i)]; };
   py::array_t<std::int64_t> area(count);
   for (std::int64_t i = 0; i < count; ++i) area.mutable_at(i) = at(i).area;
   result["area"] = area;
@@ -61,8 +59,7 @@ py::dict geometry_table(const std::vector<RegionGeometry>& regions) {
 void add_values(py::dict& result, const std::vector<RegionValues>& values) {
   const auto column = [&](float RegionValues::* member) {
     py::array_t<float> array(static_cast<py::ssize_t>(values.size()));
-    for (std::size_t i = 0; i < values.size(); ++i)
-      array.mutable_at(static_cast<py::ssize_t>(i)) = values[i].*member;
+    for (std::size_t i = 0; i < values.size(); ++i) array.mutable_at(static_cast<py::ssize_t>(i)) = values[i].*member;
     return array;
   };
   result["mean"] = column(&RegionValues::mean);
@@ -72,8 +69,7 @@ void add_values(py::dict& result, const std::vector<RegionValues>& values) {
 
 py::dict bind_region_props(const py::object& labels, const py::object& values, std::int32_t count) {
   const auto labels_view = view<const std::int32_t, 2>(labels, "labels");
-  const auto values_view =
-      values.is_none() ? TensorView<const float, 2>{} : view<const float, 2>(values, "values");
+  const auto values_view = values.is_none() ? TensorView<const float, 2>{} : view<const float, 2>(values, "values");
   RegionProps props;
   {
     const py::gil_scoped_release release;
@@ -110,8 +106,8 @@ py::tuple bind_trace_contours(const py::object& mask, int threads) {
   return py::make_tuple(polygon_list(contours.polygons), is_hole);
 }
 
-py::dict bind_find_lesions(const py::object& map, float low, float high, std::int64_t min_area,
-                           bool fill_holes, int threads) {
+py::dict bind_find_lesions(const py::object& map, float low, float high, std::int64_t min_area, bool fill_holes,
+                           int threads) {
   const auto map_view = view<const float, 2>(map, "map");
   Lesions lesions;
   {
@@ -149,14 +145,13 @@ py::array bind_fill_polygons(const py::object& points, const py::object& offsets
 }  // namespace
 
 void bind_regions(py::module_& module) {
-  module.def("label_components", &bind_label_components, py::arg("mask"), py::kw_only(),
-             py::arg("connectivity"), py::arg("threads"));
+  module.def("label_components", &bind_label_components, py::arg("mask"), py::kw_only(), py::arg("connectivity"),
+             py::arg("threads"));
   module.def("fill_holes", &bind_fill_holes, py::arg("mask"), py::kw_only(), py::arg("threads"));
-  module.def("region_props", &bind_region_props, py::arg("labels"), py::arg("values"), py::kw_only(),
-             py::arg("count"));
+  module.def("region_props", &bind_region_props, py::arg("labels"), py::arg("values"), py::kw_only(), py::arg("count"));
   module.def("trace_contours", &bind_trace_contours, py::arg("mask"), py::kw_only(), py::arg("threads"));
-  module.def("find_lesions", &bind_find_lesions, py::arg("map"), py::kw_only(), py::arg("low"),
-             py::arg("high"), py::arg("min_area"), py::arg("fill_holes"), py::arg("threads"));
+  module.def("find_lesions", &bind_find_lesions, py::arg("map"), py::kw_only(), py::arg("low"), py::arg("high"),
+             py::arg("min_area"), py::arg("fill_holes"), py::arg("threads"));
   module.def("fill_polygons", &bind_fill_polygons, py::arg("points"), py::arg("offsets"), py::kw_only(),
              py::arg("height"), py::arg("width"));
 }

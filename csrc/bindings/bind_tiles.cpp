@@ -21,8 +21,7 @@ TileGrid bind_plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<dou
 }
 
 py::array bind_extract_tiles(const py::object& image, const TileGrid& grid,
-                             std::optional<std::array<float, 4>> normalisation, const py::object& mask,
-                             int threads) {
+                             std::optional<std::array<float, 4>> normalisation, const py::object& mask, int threads) {
   const py::array pixels = as_array(image, "image");
   const auto mask_view = optional_mask(mask);
   std::optional<Normalisation> normalise;
@@ -69,8 +68,7 @@ py::array bind_breast_mask(const py::object& image) {
 }  // namespace
 
 void bind_tiles(py::module_& module) {
-  py::class_<TileGrid>(module, "TileGrid",
-                       "Where the tiles of one image lie on the model's grid; see plan_tiles.")
+  py::class_<TileGrid>(module, "TileGrid", "Where the tiles of one image lie on the model's grid; see plan_tiles.")
       .def_property_readonly(
           "image_shape", [](const TileGrid& g) { return std::pair(g.image_shape[0], g.image_shape[1]); },
           "(H, W) of the image, in its pixels.")
@@ -95,8 +93,8 @@ void bind_tiles(py::module_& module) {
              py::arg("tile_shape"), py::arg("overlap"), py::arg("mask"));
   module.def("extract_tiles", &bind_extract_tiles, py::arg("image"), py::arg("grid"), py::kw_only(),
              py::arg("normalisation"), py::arg("mask"), py::arg("threads"));
-  module.def("blend_tiles", &bind_blend_tiles, py::arg("tiles"), py::arg("grid"), py::kw_only(),
-             py::arg("weights"), py::arg("mask"), py::arg("threads"));
+  module.def("blend_tiles", &bind_blend_tiles, py::arg("tiles"), py::arg("grid"), py::kw_only(), py::arg("weights"),
+             py::arg("mask"), py::arg("threads"));
   module.def("breast_mask", &bind_breast_mask, py::arg("image"));
 }
 

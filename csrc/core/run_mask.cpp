@@ -14,8 +14,7 @@ namespace {
 
 constexpr std::int64_t kRowsPerTask = 64;
 
-LCX_SIMD_CLONES void flag_at_least(const float* values, float level, std::uint8_t* flags,
-                                   std::int64_t count) {
+LCX_SIMD_CLONES void flag_at_least(const float* values, float level, std::uint8_t* flags, std::int64_t count) {
   for (std::int64_t x = 0; x < count; ++x) flags[x] = values[x] >= level ? 1 : 0;
 }
 
@@ -128,8 +127,7 @@ void join_rows(const RunMask& mask, std::int32_t reach, const Join& join) {
     const Run* below_end = mask.end_of(y);
     while (above != above_end && below != below_end) {
       if (above->begin < below->end + reach && below->begin < above->end + reach) {
-        join(static_cast<std::int32_t>(above - mask.runs.data()),
-             static_cast<std::int32_t>(below - mask.runs.data()));
+        join(static_cast<std::int32_t>(above - mask.runs.data()), static_cast<std::int32_t>(below - mask.runs.data()));
       }
       if (above->end < below->end) {
         ++above;
@@ -159,9 +157,7 @@ RunMask complement(const RunMask& mask) {
 RunMask encode_at_least(TensorView<const float, 2> values, float level, int threads) {
   return encode(
       values,
-      [level](const float* row, std::uint8_t* flags, std::int64_t count) {
-        flag_at_least(row, level, flags, count);
-      },
+      [level](const float* row, std::uint8_t* flags, std::int64_t count) { flag_at_least(row, level, flags, count); },
       threads);
 }
 
@@ -191,16 +187,14 @@ RunMask fill_run_holes(const RunMask& mask) {
     const bool border_row = y == 0 || y == mask.height - 1;
     for (const Run* run = background.begin_of(y); run != background.end_of(y); ++run) {
       if (border_row || run->begin == 0 || run->end == mask.width) {
-        outside[static_cast<std::size_t>(
-            regions.labels[static_cast<std::size_t>(run - background.runs.data())])] = 1;
+        outside[static_cast<std::size_t>(regions.labels[static_cast<std::size_t>(run - background.runs.data())])] = 1;
       }
     }
   }
   return complement(select_components(background, regions, outside));
 }
 
-RunMask select_components(const RunMask& mask, const RunLabels& labels,
-                          const std::vector<std::uint8_t>& keep) {
+RunMask select_components(const RunMask& mask, const RunLabels& labels, const std::vector<std::uint8_t>& keep) {
   RunMask result{mask.height, mask.width, {}, {0}};
   for (std::int64_t y = 0; y < mask.height; ++y) {
     for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run) {

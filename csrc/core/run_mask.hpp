@@ -26,13 +26,10 @@ struct RunMask {
   std::int64_t height = 0;
   std::int64_t width = 0;
   std::vector<Run> runs;
-  std::vector<std::int64_t>
-      row_offsets;  ///< [height + 1]: row y owns runs row_offsets[y] .. row_offsets[y + 1]
+  std::vector<std::int64_t> row_offsets;  ///< [height + 1]: row y owns runs row_offsets[y] .. row_offsets[y + 1]
 
   const Run* begin_of(std::int64_t y) const { return runs.data() + row_offsets[static_cast<std::size_t>(y)]; }
-  const Run* end_of(std::int64_t y) const {
-    return runs.data() + row_offsets[static_cast<std::size_t>(y) + 1];
-  }
+  const Run* end_of(std::int64_t y) const { return runs.data() + row_offsets[static_cast<std::size_t>(y) + 1]; }
 };
 
 enum class Connectivity : std::uint8_t { kFour = 4, kEight = 8 };
@@ -56,8 +53,7 @@ RunLabels label_runs(const RunMask& mask, Connectivity connectivity);
 RunMask fill_run_holes(const RunMask& mask);
 
 /// The runs whose component has a nonzero `keep` entry.
-RunMask select_components(const RunMask& mask, const RunLabels& labels,
-                          const std::vector<std::uint8_t>& keep);
+RunMask select_components(const RunMask& mask, const RunLabels& labels, const std::vector<std::uint8_t>& keep);
 
 /// One bit per pixel with a border of one background pixel all round, so that a tracer needs no bounds
 /// checks.

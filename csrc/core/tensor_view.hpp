@@ -30,8 +30,7 @@ struct TensorView {
     }
   }
 
-  TensorView(T* pointer, std::array<std::int64_t, Rank> extents, std::array<std::int64_t, Rank> steps,
-             Device where)
+  TensorView(T* pointer, std::array<std::int64_t, Rank> extents, std::array<std::int64_t, Rank> steps, Device where)
       : data(pointer), shape(extents), strides(steps), device(where) {}
 
   /// A writable view may be read through a const one.

@@ -22,15 +22,14 @@ std::vector<std::int64_t> spread_starts(std::int64_t extent, std::int64_t tile, 
 }
 
 // For each start, the first and one-past-last mask index that its tile's pixels look up.
-std::vector<std::array<std::int64_t, 2>> mask_ranges(const std::vector<std::int64_t>& starts,
-                                                     std::int64_t tile, std::int64_t grid_extent,
-                                                     double scale, std::int64_t image_extent,
+std::vector<std::array<std::int64_t, 2>> mask_ranges(const std::vector<std::int64_t>& starts, std::int64_t tile,
+                                                     std::int64_t grid_extent, double scale, std::int64_t image_extent,
                                                      std::int64_t mask_extent) {
   std::vector<std::array<std::int64_t, 2>> ranges;
   for (const auto start : starts) {
     const std::int64_t last = std::min(start + tile, grid_extent) - 1;
-    ranges.push_back({mask_index(start, scale, image_extent, mask_extent),
-                      mask_index(last, scale, image_extent, mask_extent) + 1});
+    ranges.push_back(
+        {mask_index(start, scale, image_extent, mask_extent), mask_index(last, scale, image_extent, mask_extent) + 1});
   }
   return ranges;
 }
@@ -71,15 +70,14 @@ std::array<std::int64_t, 2> grid_shape(std::array<std::int64_t, 2> image_shape, 
 }
 
 TileGrid plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale,
-                    std::array<std::int64_t, 2> tile_shape, double overlap,
-                    TensorView<const std::uint8_t, 2> mask) {
+                    std::array<std::int64_t, 2> tile_shape, double overlap, TensorView<const std::uint8_t, 2> mask) {
   for (std::size_t axis = 0; axis < 2; ++axis) {
-    require_argument(image_shape[axis] >= 1 && image_shape[axis] <= (1 << 20), "image shape ",
-                     shape_text(image_shape), "; each side must be 1 to 1048576");
+    require_argument(image_shape[axis] >= 1 && image_shape[axis] <= (1 << 20), "image shape ", shape_text(image_shape),
+                     "; each side must be 1 to 1048576");
     require_argument(scale[axis] >= 1.0 / 64 && scale[axis] <= 4096.0, "scale ", scale[axis],
                      "; must be within 1/64 and 4096 image pixels per grid pixel");
-    require_argument(tile_shape[axis] >= 1 && tile_shape[axis] <= (1 << 15), "tile shape ",
-                     shape_text(tile_shape), "; each side must be 1 to 32768");
+    require_argument(tile_shape[axis] >= 1 && tile_shape[axis] <= (1 << 15), "tile shape ", shape_text(tile_shape),
+                     "; each side must be 1 to 32768");
   }
   require_argument(overlap >= 0.0 && overlap <= 0.9, "overlap ", overlap, "; must be within 0 and 0.9");
 
@@ -93,8 +91,7 @@ TileGrid plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<double, 
   grid.present.assign(grid.row_starts.size() * grid.column_starts.size(), 1);
   if (mask.empty()) return grid;
 
-  const auto rows =
-      mask_ranges(grid.row_starts, tile_shape[0], grid.shape[0], scale[0], image_shape[0], mask.shape[0]);
+  const auto rows = mask_ranges(grid.row_starts, tile_shape[0], grid.shape[0], scale[0], image_shape[0], mask.shape[0]);
   const auto columns =
       mask_ranges(grid.column_starts, tile_shape[1], grid.shape[1], scale[1], image_shape[1], mask.shape[1]);
   std::size_t n = 0;

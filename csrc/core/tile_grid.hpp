@@ -23,9 +23,7 @@ struct TileGrid {
   std::vector<std::int64_t> column_starts;
   std::vector<std::uint8_t> present;
 
-  bool has_tile(std::size_t row, std::size_t column) const {
-    return present[row * column_starts.size() + column] != 0;
-  }
+  bool has_tile(std::size_t row, std::size_t column) const { return present[row * column_starts.size() + column] != 0; }
   std::int64_t tile_count() const;
   /// [N] pairs (y, x): the present tiles' first grid pixel.
   std::vector<std::array<std::int64_t, 2>> origins() const;
@@ -45,8 +43,7 @@ std::array<std::int64_t, 2> grid_shape(std::array<std::int64_t, 2> image_shape, 
 /// Where the grid is smaller than a tile there is one tile, starting at 0 and hanging over the end.
 /// Throws Error(kInvalidArgument) for values outside these ranges.
 TileGrid plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale,
-                    std::array<std::int64_t, 2> tile_shape, double overlap,
-                    TensorView<const std::uint8_t, 2> mask);
+                    std::array<std::int64_t, 2> tile_shape, double overlap, TensorView<const std::uint8_t, 2> mask);
 
 // Note [Mask lookup]
 // A mask has any resolution and is spread over the whole image. Grid pixel i (of scale s, over n image

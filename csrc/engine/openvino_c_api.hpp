@@ -35,8 +35,7 @@ struct Api {
   void (*ov_free)(const char*);
   Status (*ov_core_create)(Core**);
   void (*ov_core_free)(Core*);
-  Status (*ov_core_compile_model_from_file)(const Core*, const char*, const char*, std::size_t,
-                                            CompiledModel**, ...);
+  Status (*ov_core_compile_model_from_file)(const Core*, const char*, const char*, std::size_t, CompiledModel**, ...);
   void (*ov_compiled_model_free)(CompiledModel*);
   Status (*ov_compiled_model_inputs_size)(const CompiledModel*, std::size_t*);
   Status (*ov_compiled_model_outputs_size)(const CompiledModel*, std::size_t*);

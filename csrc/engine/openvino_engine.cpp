@@ -16,13 +16,11 @@ using openvino::Api;
 Api load_api(const std::string& path) {
   // Never closed: OpenVINO's worker threads may outlive the last engine.
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  require(library != nullptr, ErrorCode::kEngine, "cannot open OpenVINO at ", path, ": ",
-          library ? "" : dlerror());
+  require(library != nullptr, ErrorCode::kEngine, "cannot open OpenVINO at ", path, ": ", library ? "" : dlerror());
   Api api{};
   const auto find = [&](auto& function, const char* name) {
     void* symbol = dlsym(library, name);
-    require(symbol != nullptr, ErrorCode::kEngine, "OpenVINO at ", path, " has no ", name,
-            "; 2024 or later is needed");
+    require(symbol != nullptr, ErrorCode::kEngine, "OpenVINO at ", path, " has no ", name, "; 2024 or later is needed");
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(symbol);
   };
   find(api.ov_get_openvino_version, "ov_get_openvino_version");
@@ -86,8 +84,8 @@ struct OpenVinoEngine::State {
     for (auto& character : text) {
       if (character == '\n') character = ' ';
     }
-    throw Error(ErrorCode::kEngine, std::string("OpenVINO could not ") + what + " (status " +
-                                        std::to_string(status) + "): " + text);
+    throw Error(ErrorCode::kEngine,
+                std::string("OpenVINO could not ") + what + " (status " + std::to_string(status) + "): " + text);
   }
 
   TensorLayout layout_of(openvino::Tensor* tensor, const char* name) const {
@@ -157,10 +155,9 @@ OpenVinoEngine::OpenVinoEngine(const std::string& library_path, const std::strin
   s.check(s.api.ov_core_create(&s.core), "start");
   const std::string thread_count = std::to_string(threads);
   // The variadic part is key, value pairs of strings; the count before it counts both.
-  s.check(s.api.ov_core_compile_model_from_file(s.core, model_path.c_str(), "CPU", 8, &s.model,
-                                                "INFERENCE_PRECISION_HINT", precision.c_str(),
-                                                "INFERENCE_NUM_THREADS", thread_count.c_str(),
-                                                "PERFORMANCE_HINT", "LATENCY", "NUM_STREAMS", "1"),
+  s.check(s.api.ov_core_compile_model_from_file(
+              s.core, model_path.c_str(), "CPU", 8, &s.model, "INFERENCE_PRECISION_HINT", precision.c_str(),
+              "INFERENCE_NUM_THREADS", thread_count.c_str(), "PERFORMANCE_HINT", "LATENCY", "NUM_STREAMS", "1"),
           "compile the model");
   std::size_t inputs = 0;
   std::size_t outputs = 0;
@@ -169,8 +166,7 @@ OpenVinoEngine::OpenVinoEngine(const std::string& library_path, const std::strin
   require(inputs == 1 && outputs == 1, ErrorCode::kEngine, "the model has ", inputs, " inputs and ", outputs,
           " outputs; one of each is needed");
   char* effective = nullptr;
-  s.check(s.api.ov_compiled_model_get_property(s.model, "INFERENCE_PRECISION_HINT", &effective),
-          "tell its precision");
+  s.check(s.api.ov_compiled_model_get_property(s.model, "INFERENCE_PRECISION_HINT", &effective), "tell its precision");
   s.precision = effective;
   s.api.ov_free(effective);
 

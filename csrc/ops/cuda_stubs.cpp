@@ -26,17 +26,16 @@ void extract_tiles(TensorView<const T, 2>, const TileGrid&, const std::optional<
   refuse("extract_tiles");
 }
 template void extract_tiles<std::uint8_t>(TensorView<const std::uint8_t, 2>, const TileGrid&,
-                                          const std::optional<Normalisation>&,
-                                          TensorView<const std::uint8_t, 2>, TensorView<float, 4>);
+                                          const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
+                                          TensorView<float, 4>);
 template void extract_tiles<std::uint16_t>(TensorView<const std::uint16_t, 2>, const TileGrid&,
-                                           const std::optional<Normalisation>&,
-                                           TensorView<const std::uint8_t, 2>, TensorView<float, 4>);
+                                           const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
+                                           TensorView<float, 4>);
 template void extract_tiles<std::int16_t>(TensorView<const std::int16_t, 2>, const TileGrid&,
-                                          const std::optional<Normalisation>&,
-                                          TensorView<const std::uint8_t, 2>, TensorView<float, 4>);
-template void extract_tiles<float>(TensorView<const float, 2>, const TileGrid&,
-                                   const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
-                                   TensorView<float, 4>);
+                                          const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
+                                          TensorView<float, 4>);
+template void extract_tiles<float>(TensorView<const float, 2>, const TileGrid&, const std::optional<Normalisation>&,
+                                   TensorView<const std::uint8_t, 2>, TensorView<float, 4>);
 
 void blend_tiles(TensorView<const float, 4>, const TileGrid&, TileWeights, TensorView<const std::uint8_t, 2>,
                  TensorView<float, 3>) {

@@ -34,7 +34,7 @@ SCALE_BAR_LENGTHS_MM = (100, 50, 20, 10, 5, 2, 1)
 
 def render_overlay(report: ImageReport) -> Image:
     """An RGB picture: the mammogram, numbered outlines with scores, a scale bar, and a caption below."""
-    from PIL import Image as images
+    from PIL import Image as PilImage
     from PIL import ImageDraw, ImageFont
 
     mammogram = report.mammogram
@@ -42,10 +42,10 @@ def render_overlay(report: ImageReport) -> Image:
     grey = display_values(mammogram.pixels, reduction)
     height, width = grey.shape
     strip = max(56, height // 22)
-    base = images.new("RGB", (width, height + strip), STRIP_COLOUR)
-    base.paste(images.fromarray(grey).convert("RGB"), (0, 0))
+    base = PilImage.new("RGB", (width, height + strip), STRIP_COLOUR)
+    base.paste(PilImage.fromarray(grey).convert("RGB"), (0, 0))
 
-    large = base.resize((base.width * SUPERSAMPLING, base.height * SUPERSAMPLING), images.Resampling.BILINEAR)
+    large = base.resize((base.width * SUPERSAMPLING, base.height * SUPERSAMPLING), PilImage.Resampling.BILINEAR)
     draw = ImageDraw.Draw(large)
     zoom = SUPERSAMPLING / reduction
     font: Any = ImageFont.load_default(size=max(14, height // 60) * SUPERSAMPLING)
@@ -59,7 +59,7 @@ def render_overlay(report: ImageReport) -> Image:
         _draw_label(draw, font, number, lesion, zoom, (width * SUPERSAMPLING, height * SUPERSAMPLING))
     _draw_scale_bar(draw, font, report, zoom, (width * SUPERSAMPLING, height * SUPERSAMPLING))
     _draw_caption(draw, font, report, height * SUPERSAMPLING, strip * SUPERSAMPLING)
-    return large.resize(base.size, images.Resampling.BOX)
+    return large.resize(base.size, PilImage.Resampling.BOX)
 
 
 def write_overlay(report: ImageReport, path: Path) -> None:
@@ -78,9 +78,17 @@ def display_values(pixels: NDArray[Any], reduction: float) -> NDArray[np.uint8]:
     return np.asarray(np.clip((reduced - low) * (255 / (high - low)), 0, 255), np.uint8)
 
 
-def _text(draw: ImageDraw, at: tuple[float, float], text: str, font: Any, *, anchor: str, colour: Any) -> None:
+def _text(
+    draw: ImageDraw, at: tuple[float, float], text: str, font: Any, *, anchor: str, colour: Any
+) -> None:
     draw.text(
-        at, text, font=font, anchor=anchor, fill=colour, stroke_width=2 * SUPERSAMPLING, stroke_fill=HALO_COLOUR
+        at,
+        text,
+        font=font,
+        anchor=anchor,
+        fill=colour,
+        stroke_width=2 * SUPERSAMPLING,
+        stroke_fill=HALO_COLOUR,
     )
 
 
@@ -113,7 +121,9 @@ def _draw_scale_bar(
     thick = 2 * SUPERSAMPLING
     draw.rectangle((left - 2, bottom - thick - 2, right + 2, bottom + 2), fill=HALO_COLOUR)
     draw.rectangle((left, bottom - thick, right, bottom), fill=TEXT_COLOUR)
-    _text(draw, ((left + right) / 2, bottom - thick - 4), f"{length} mm", font, anchor="mb", colour=TEXT_COLOUR)
+    _text(
+        draw, ((left + right) / 2, bottom - thick - 4), f"{length} mm", font, anchor="mb", colour=TEXT_COLOUR
+    )
 
 
 def _draw_caption(draw: ImageDraw, font: Any, report: ImageReport, top: int, height: int) -> None:

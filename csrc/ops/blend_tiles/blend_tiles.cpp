@@ -6,8 +6,7 @@ namespace lcx {
 
 void blend_tiles(TensorView<const float, 4> tiles, const TileGrid& grid, TileWeights weights,
                  TensorView<const std::uint8_t, 2> mask, TensorView<float, 3> map, int threads) {
-  const std::array<std::int64_t, 4> expected{grid.tile_count(), tiles.shape[1], grid.tile_shape[0],
-                                             grid.tile_shape[1]};
+  const std::array<std::int64_t, 4> expected{grid.tile_count(), tiles.shape[1], grid.tile_shape[0], grid.tile_shape[1]};
   require_argument(tiles.shape == expected, "tiles are ", shape_text(tiles.shape), "; the grid needs ",
                    shape_text(expected));
   const std::array<std::int64_t, 3> map_shape{tiles.shape[1], grid.shape[0], grid.shape[1]};

@@ -54,8 +54,8 @@ class RowBlender {
     for (std::int64_t y = begin; y < end; ++y) {
       std::fill(totals.begin(), totals.end(), 0.0F);
       for_each_tile(y, [&](std::int64_t, std::int64_t tile_row, std::int64_t start, std::int64_t count) {
-        add_weights(column_weights_.data(), row_weights_[static_cast<std::size_t>(tile_row)],
-                    totals.data() + start, count);
+        add_weights(column_weights_.data(), row_weights_[static_cast<std::size_t>(tile_row)], totals.data() + start,
+                    count);
       });
       for (std::int64_t channel = 0; channel < map_.shape[0]; ++channel) {
         std::fill(sums.begin(), sums.end(), 0.0F);

@@ -11,13 +11,11 @@
 namespace lcx::cpu {
 namespace {
 
-LCX_SIMD_CLONES void or_vertical(const std::uint64_t* in, std::int64_t stride, std::int64_t count,
-                                 std::uint64_t* out) {
+LCX_SIMD_CLONES void or_vertical(const std::uint64_t* in, std::int64_t stride, std::int64_t count, std::uint64_t* out) {
   for (std::int64_t i = 0; i < count; ++i) out[i] = in[i - stride] | in[i] | in[i + stride];
 }
 
-LCX_SIMD_CLONES void or_cross(const std::uint64_t* in, std::int64_t stride, std::int64_t count,
-                              std::uint64_t* out) {
+LCX_SIMD_CLONES void or_cross(const std::uint64_t* in, std::int64_t stride, std::int64_t count, std::uint64_t* out) {
   for (std::int64_t i = 0; i < count; ++i) {
     const std::uint64_t left = (in[i] << 1) | (in[i - 1] >> 63);
     const std::uint64_t right = (in[i] >> 1) | (in[i + 1] << 63);

@@ -7,8 +7,8 @@ namespace lcx {
 void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> mask) {
   require_argument(image.shape == mask.shape, "breast_mask: image ", shape_text(image.shape), " and mask ",
                    shape_text(mask.shape), " must have one shape");
-  require_argument(image.device == mask.device, "breast_mask: image is on ", to_string(image.device),
-                   " and mask on ", to_string(mask.device), "; both must be on one device");
+  require_argument(image.device == mask.device, "breast_mask: image is on ", to_string(image.device), " and mask on ",
+                   to_string(mask.device), "; both must be on one device");
   if (image.empty()) {
     return;
   }

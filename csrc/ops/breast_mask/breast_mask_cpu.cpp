@@ -69,13 +69,12 @@ LCX_SIMD_CLONES void sum_down(const std::array<const std::uint16_t*, 5>& rows, s
 
 LCX_SIMD_CLONES void sum_across(const std::uint16_t* padded, std::int64_t width, std::uint16_t* sums) {
   for (std::int64_t x = 0; x < width; ++x) {
-    sums[x] =
-        static_cast<std::uint16_t>(padded[x] + padded[x + 1] + padded[x + 2] + padded[x + 3] + padded[x + 4]);
+    sums[x] = static_cast<std::uint16_t>(padded[x] + padded[x + 1] + padded[x + 2] + padded[x + 3] + padded[x + 4]);
   }
 }
 
-LCX_SIMD_CLONES void range_down(const std::array<const std::uint16_t*, 3>& rows, std::int64_t width,
-                                std::uint16_t* low, std::uint16_t* high) {
+LCX_SIMD_CLONES void range_down(const std::array<const std::uint16_t*, 3>& rows, std::int64_t width, std::uint16_t* low,
+                                std::uint16_t* high) {
   const std::uint16_t *a = rows[0], *b = rows[1], *c = rows[2];
   for (std::int64_t x = 0; x < width; ++x) {
     low[x] = std::min(std::min(a[x], b[x]), c[x]);
@@ -83,8 +82,8 @@ LCX_SIMD_CLONES void range_down(const std::array<const std::uint16_t*, 3>& rows,
   }
 }
 
-LCX_SIMD_CLONES void flat_across(const std::uint16_t* low, const std::uint16_t* high,
-                                 const std::uint16_t* sums, std::int64_t width, std::uint16_t* means) {
+LCX_SIMD_CLONES void flat_across(const std::uint16_t* low, const std::uint16_t* high, const std::uint16_t* sums,
+                                 std::int64_t width, std::uint16_t* means) {
   for (std::int64_t x = 0; x < width; ++x) {
     const int least = std::min(std::min(low[x], low[x + 1]), low[x + 2]);
     const int most = std::max(std::max(high[x], high[x + 1]), high[x + 2]);
@@ -102,9 +101,7 @@ void repeat_ends(std::uint16_t* values, std::int64_t count, std::int64_t margin)
 /// Sums over 5 x 5 pixels around row y, edge pixels repeated outwards. `line` [W + 4] is scratch.
 void box_sums(LevelsView levels, std::int64_t y, std::uint16_t* line, std::uint16_t* sums) {
   const std::int64_t width = levels.shape[1];
-  const auto row = [&](std::int64_t at) {
-    return levels.row(std::clamp<std::int64_t>(at, 0, levels.shape[0] - 1));
-  };
+  const auto row = [&](std::int64_t at) { return levels.row(std::clamp<std::int64_t>(at, 0, levels.shape[0] - 1)); };
   sum_down({row(y - 2), row(y - 1), row(y), row(y + 1), row(y + 2)}, width, line + 2);
   repeat_ends(line, width, 2);
   sum_across(line, width, sums);
@@ -171,9 +168,8 @@ int median_up_to(const Histogram& counts, int last) {
 std::optional<int> background_threshold(LevelsView levels) {
   const std::int64_t width = levels.shape[1];
   const std::vector<std::uint16_t> means = flat_means(levels);
-  const Histogram flat = count_levels(levels, [&](std::int64_t y) {
-    return [row = means.data() + y * width](std::int64_t x) { return row[x]; };
-  });
+  const Histogram flat = count_levels(
+      levels, [&](std::int64_t y) { return [row = means.data() + y * width](std::int64_t x) { return row[x]; }; });
   std::int64_t best = 0;
   int centre = 0;
   for (int level = 0; level < kLevels / 2; ++level) {
@@ -184,8 +180,8 @@ std::optional<int> background_threshold(LevelsView levels) {
     }
   }
   if (best == 0) return std::nullopt;
-  const Histogram all = count_levels(
-      levels, [&](std::int64_t y) { return [row = levels.row(y)](std::int64_t x) { return row[x]; }; });
+  const Histogram all =
+      count_levels(levels, [&](std::int64_t y) { return [row = levels.row(y)](std::int64_t x) { return row[x]; }; });
   const Histogram inside = count_levels(levels, [&](std::int64_t y) {
     return [row = levels.row(y), mean = means.data() + y * width, centre](std::int64_t x) {
       return std::abs(mean[x] - centre) <= kModeHalfWindow ? row[x] : kNotFlat;
@@ -284,8 +280,7 @@ void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> m
     for (std::int64_t x = 0; x < mask.shape[1]; ++x) row[x * step] = 0;
     if (y < area.y0 || y >= area.y1) continue;
     const std::uint64_t* const bits = breast.row(y - area.y0);
-    for (std::int64_t x = 0; x < area.width(); ++x)
-      row[(area.x0 + x) * step] = (bits[x / 64] >> (x % 64)) & 1;
+    for (std::int64_t x = 0; x < area.width(); ++x) row[(area.x0 + x) * step] = (bits[x / 64] >> (x % 64)) & 1;
   }
 }
 

@@ -52,16 +52,14 @@ LCX_SIMD_CLONES void extend_range(const float* values, std::int64_t count, Range
   range.high = *std::max_element(high, high + kLanes);
 }
 
-LCX_SIMD_CLONES void quantise_fine(const float* values, std::int64_t count, Range range,
-                                   std::uint16_t* fine) {
+LCX_SIMD_CLONES void quantise_fine(const float* values, std::int64_t count, Range range, std::uint16_t* fine) {
   const double low = range.low;
   const double scale = 65535.0 / (static_cast<double>(range.high) - low);
   for (std::int64_t i = 0; i < count; ++i) {
     float value = values[i];
     value = value >= range.low ? value : range.low;  // NaN too
     value = value <= range.high ? value : range.high;
-    fine[i] =
-        static_cast<std::uint16_t>(static_cast<std::int32_t>((static_cast<double>(value) - low) * scale));
+    fine[i] = static_cast<std::uint16_t>(static_cast<std::int32_t>((static_cast<double>(value) - low) * scale));
   }
 }
 
@@ -179,8 +177,7 @@ LevelsView without_frames(LevelsView levels, Rectangle& area) {
   peel_black(levels, area);
   peel_white(levels, area);
   peel_black(levels, area);
-  return {
-      levels.data + area.y0 * levels.strides[0] + area.x0, {area.height(), area.width()}, levels.strides, {}};
+  return {levels.data + area.y0 * levels.strides[0] + area.x0, {area.height(), area.width()}, levels.strides, {}};
 }
 
 }  // namespace lcx::cpu

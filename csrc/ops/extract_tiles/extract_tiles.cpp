@@ -10,8 +10,8 @@ template <typename T>
 void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                    const std::optional<Normalisation>& normalisation, TensorView<const std::uint8_t, 2> mask,
                    TensorView<float, 4> tiles, int threads) {
-  require_argument(image.shape == grid.image_shape, "image is ", shape_text(image.shape),
-                   "; the grid was planned for ", shape_text(grid.image_shape));
+  require_argument(image.shape == grid.image_shape, "image is ", shape_text(image.shape), "; the grid was planned for ",
+                   shape_text(grid.image_shape));
   const std::array<std::int64_t, 4> expected{grid.tile_count(), 1, grid.tile_shape[0], grid.tile_shape[1]};
   require_argument(tiles.shape == expected, "tiles are ", shape_text(tiles.shape), "; the grid needs ",
                    shape_text(expected));
@@ -19,10 +19,10 @@ void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                    to_string(tiles.device), "; both must be on one device");
   if (normalisation) {
     const auto& n = *normalisation;
-    require_argument(std::isfinite(n.low) && std::isfinite(n.high) && n.high > n.low, "window low ", n.low,
-                     ", high ", n.high, "; both must be finite, high above low");
-    require_argument(std::isfinite(n.mean) && std::isfinite(n.deviation) && n.deviation > 0.0F, "mean ",
-                     n.mean, ", deviation ", n.deviation, "; both must be finite, the deviation positive");
+    require_argument(std::isfinite(n.low) && std::isfinite(n.high) && n.high > n.low, "window low ", n.low, ", high ",
+                     n.high, "; both must be finite, high above low");
+    require_argument(std::isfinite(n.mean) && std::isfinite(n.deviation) && n.deviation > 0.0F, "mean ", n.mean,
+                     ", deviation ", n.deviation, "; both must be finite, the deviation positive");
   }
   if (tiles.empty()) return;
   if (image.device.type == DeviceType::kCuda) {
@@ -32,10 +32,9 @@ void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
   }
 }
 
-#define LCX_INSTANTIATE(T)                                                                               \
-  template void extract_tiles<T>(TensorView<const T, 2>, const TileGrid&,                                \
-                                 const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>, \
-                                 TensorView<float, 4>, int)
+#define LCX_INSTANTIATE(T)                                                                                     \
+  template void extract_tiles<T>(TensorView<const T, 2>, const TileGrid&, const std::optional<Normalisation>&, \
+                                 TensorView<const std::uint8_t, 2>, TensorView<float, 4>, int)
 LCX_INSTANTIATE(std::uint8_t);
 LCX_INSTANTIATE(std::uint16_t);
 LCX_INSTANTIATE(std::int16_t);

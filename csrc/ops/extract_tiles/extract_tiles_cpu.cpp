@@ -48,9 +48,8 @@ struct ColumnSpan {
 template <typename T>
 class TileWriter {
  public:
-  TileWriter(TensorView<const T, 2> image, const TileGrid& grid,
-             const std::optional<Normalisation>& normalisation, TensorView<const std::uint8_t, 2> mask,
-             TensorView<float, 4> tiles)
+  TileWriter(TensorView<const T, 2> image, const TileGrid& grid, const std::optional<Normalisation>& normalisation,
+             TensorView<const std::uint8_t, 2> mask, TensorView<float, 4> tiles)
       : image_(image), grid_(grid), mask_(mask), tiles_(tiles), normalise_(normalisation.has_value()) {
     if (normalise_) {
       clip_ = affine_clip(*normalisation);
@@ -122,8 +121,8 @@ class TileWriter {
       add_whole_row(dense_row(rows.first + k, begin, begin + count, gathered), sums.data(), count);
     }
     if (rows.count > 1) {
-      add_row(dense_row(rows.first + rows.count - 1, begin, begin + count, gathered), rows.last_weight,
-              sums.data(), count);
+      add_row(dense_row(rows.first + rows.count - 1, begin, begin + count, gathered), rows.last_weight, sums.data(),
+              count);
       scale_row(sums.data(), rows.scale, count);
     }
     for (std::int64_t x = span.begin; x < span.end; ++x) {
@@ -181,14 +180,12 @@ void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                    TensorView<float, 4> tiles, int threads) {
   const std::int64_t end = grid.row_starts.back() + grid.tile_shape[0];
   TileWriter<T> writer(image, grid, normalisation, mask, tiles);
-  parallel_for(end, 16, threads,
-               [&](std::int64_t first, std::int64_t last) { writer.write_rows(first, last); });
+  parallel_for(end, 16, threads, [&](std::int64_t first, std::int64_t last) { writer.write_rows(first, last); });
 }
 
-#define LCX_INSTANTIATE(T)                                                                               \
-  template void extract_tiles<T>(TensorView<const T, 2>, const TileGrid&,                                \
-                                 const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>, \
-                                 TensorView<float, 4>, int)
+#define LCX_INSTANTIATE(T)                                                                                     \
+  template void extract_tiles<T>(TensorView<const T, 2>, const TileGrid&, const std::optional<Normalisation>&, \
+                                 TensorView<const std::uint8_t, 2>, TensorView<float, 4>, int)
 LCX_INSTANTIATE(std::uint8_t);
 LCX_INSTANTIATE(std::uint16_t);
 LCX_INSTANTIATE(std::int16_t);

@@ -31,8 +31,7 @@ LCX_HOST_DEVICE inline Taps area_taps(std::int64_t index, double scale, std::int
   if (last > extent - 1) last = extent - 1;
   if (static_cast<double>(first + 1) - begin < 1e-6 && first < last) ++first;
   if (last <= first) return {first, 1, 1.0F, 1.0F, 1.0F};
-  const double first_weight =
-      begin > static_cast<double>(first) ? static_cast<double>(first + 1) - begin : 1.0;
+  const double first_weight = begin > static_cast<double>(first) ? static_cast<double>(first + 1) - begin : 1.0;
   const double last_weight = end < static_cast<double>(last + 1) ? end - static_cast<double>(last) : 1.0;
   const double total = first_weight + last_weight + static_cast<double>(last - first - 1);
   return {first, last - first + 1, static_cast<float>(first_weight), static_cast<float>(last_weight),

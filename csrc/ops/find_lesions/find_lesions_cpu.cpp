@@ -17,8 +17,7 @@ template <typename Visit>
 void for_each_run(const RunMask& mask, const RunLabels& labels, const Visit& visit) {
   for (std::int64_t y = 0; y < mask.height; ++y) {
     for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run) {
-      visit(static_cast<std::size_t>(labels.labels[static_cast<std::size_t>(run - mask.runs.data())]), y,
-            *run);
+      visit(static_cast<std::size_t>(labels.labels[static_cast<std::size_t>(run - mask.runs.data())]), y, *run);
     }
   }
 }
@@ -39,8 +38,7 @@ RunMask keep_seeded(TensorView<const float, 2> map, const RunMask& mask, float h
 }
 
 // Drops components below min_area and measures the others; `labels` is left matching the kept mask.
-RunMask measure(const RunMask& mask, std::int64_t min_area, RunLabels& labels,
-                std::vector<RegionGeometry>& geometry) {
+RunMask measure(const RunMask& mask, std::int64_t min_area, RunLabels& labels, std::vector<RegionGeometry>& geometry) {
   labels = label_runs(mask, Connectivity::kEight);
   std::vector<RegionGeometry> all(static_cast<std::size_t>(labels.count));
   for_each_run(mask, labels, [&](std::size_t label, std::int64_t y, Run run) {
@@ -63,12 +61,10 @@ RunMask measure(const RunMask& mask, std::int64_t min_area, RunLabels& labels,
   return kept;
 }
 
-std::vector<RegionValues> measure_values(TensorView<const float, 2> map, const RunMask& mask,
-                                         const RunLabels& labels,
+std::vector<RegionValues> measure_values(TensorView<const float, 2> map, const RunMask& mask, const RunLabels& labels,
                                          const std::vector<RegionGeometry>& geometry) {
   std::vector<std::vector<float>> gathered(geometry.size());
-  for (std::size_t i = 0; i < geometry.size(); ++i)
-    gathered[i].reserve(static_cast<std::size_t>(geometry[i].area));
+  for (std::size_t i = 0; i < geometry.size(); ++i) gathered[i].reserve(static_cast<std::size_t>(geometry[i].area));
   for_each_run(mask, labels, [&](std::size_t label, std::int64_t y, Run run) {
     for (std::int64_t x = run.begin; x < run.end; ++x) {
       const float value = map(y, x);
@@ -114,9 +110,8 @@ Lesions find_lesions(TensorView<const float, 2> map, const LesionOptions& option
   for_each_run(mask, labels, [&](std::size_t label, std::int64_t y, Run run) {
     if (label != next) return;
     ++next;
-    follow_boundary(foreground, {y, run.begin, kEast}, [&](const Crack& crack) {
-      lesions.outlines.points.push_back(crossing(map, crack, options.low));
-    });
+    follow_boundary(foreground, {y, run.begin, kEast},
+                    [&](const Crack& crack) { lesions.outlines.points.push_back(crossing(map, crack, options.low)); });
     lesions.outlines.end_polygon();
   });
   return lesions;

@@ -24,8 +24,7 @@ RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<co
   RegionProps props;
   props.geometry.resize(static_cast<std::size_t>(count));
   for_each_stretch(labels, [&](std::int32_t label, std::int64_t y, std::int64_t begin, std::int64_t end) {
-    require_argument(label > 0 && label <= count, "label ", label, "; must be within 0 and count (", count,
-                     ")");
+    require_argument(label > 0 && label <= count, "label ", label, "; must be within 0 and count (", count, ")");
     props.geometry[static_cast<std::size_t>(label - 1)].add_run(
         static_cast<std::int32_t>(y), static_cast<std::int32_t>(begin), static_cast<std::int32_t>(end));
   });

@@ -11,8 +11,7 @@ namespace lcx {
 /// Outlines of a mask, exact: each runs along pixel edges, corners only (see Note [Coordinates]).
 struct Contours {
   Polygons<std::int32_t> polygons;
-  std::vector<std::uint8_t>
-      is_hole;  ///< per polygon; outer outlines run clockwise on screen, holes the other way
+  std::vector<std::uint8_t> is_hole;  ///< per polygon; outer outlines run clockwise on screen, holes the other way
 };
 
 /// Traces the outer outlines and holes of the 8-connected components of a mask, in raster order of their

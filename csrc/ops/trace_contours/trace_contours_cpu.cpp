@@ -34,8 +34,7 @@ Contours trace_contours(TensorView<const std::uint8_t, 2> mask, int threads) {
         if (crack.heading != heading) polygons.points.push_back(corner);
         heading = crack.heading;
         const auto& step = kHeadings[static_cast<std::size_t>(heading)];
-        twice_area +=
-            static_cast<std::int64_t>(corner[1]) * step[0] - static_cast<std::int64_t>(corner[0]) * step[1];
+        twice_area += static_cast<std::int64_t>(corner[1]) * step[0] - static_cast<std::int64_t>(corner[0]) * step[1];
       });
       // Starting in the middle of a straight stretch leaves a first point that is no corner.
       if (heading == kNorth) {

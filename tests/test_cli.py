@@ -1,0 +1,194 @@
+"""The command as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from models import breast_image, write_brightness_model
+
+from lcx_fast import cli
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return str(write_brightness_model(tmp_path_factory.mktemp("model") / "brightness.onnx"))
+
+
+def write_pgm(path, image):
+    height, width = image.shape
+    path.write_bytes(f"P5\n{width} {height}\n65535\n".encode() + image.astype(">u2").tobytes())
+
+
+@pytest.fixture
+def films(tmp_path):
+    folder = tmp_path / "films"
+    (folder / "sub").mkdir(parents=True)
+    write_pgm(folder / "a.pgm", breast_image())
+    write_pgm(folder / "sub" / "b.pgm", breast_image([]))
+    (folder / "notes.txt").write_text("not an image")
+    return folder
+
+
+def test_folder_to_results(films, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    code = cli.main(["infer", str(films), "--out", str(out), "--model", model, "--pixel-spacing", "0.5"])
+    assert code == 0
+    assert {p.name for p in out.iterdir()} == {"a.json", "a.png", "b.json", "b.png"}
+    document = json.loads((out / "a.json").read_text())
+    assert len(document["lesions"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("a.pgm: ") and "1 lesion, best" in lines[0]
+
+
+def test_json_lines(films, model, capsys):
+    assert cli.main(["infer", str(films), "--json", "--model", model]) == 0
+    documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [d["image"]["name"] for d in documents] == ["a.pgm", "b.pgm"]
+
+
+def test_one_format_only(films, model, tmp_path):
+    out = tmp_path / "out"
+    assert (
+        cli.main(["infer", str(films / "a.pgm"), "--out", str(out), "--format", "json", "--model", model])
+        == 0
+    )
+    assert [p.name for p in out.iterdir()] == ["a.json"]
+
+
+def test_equal_names_get_their_folders_name(films, model, tmp_path):
+    write_pgm(films / "sub" / "a.pgm", breast_image([]))
+    out = tmp_path / "out"
+    arguments = ["infer", str(films), "--out", str(out), "--format", "json", "--model", model]
+    assert cli.main(arguments) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["b.json", "films_a.pgm.json", "sub_a.pgm.json"]
+
+
+def test_a_bad_file_never_stops_the_rest(films, model, tmp_path, capsys):
+    (films / "a0.dcm").write_text("this is a text file")
+    (films / "a1.pgm").write_bytes((films / "a.pgm").read_bytes()[:-1000])
+    out = tmp_path / "out"
+    assert cli.main(["infer", str(films), "--out", str(out), "--model", model]) == 2
+    captured = capsys.readouterr()
+    assert "2 of 4 files could not be read" in captured.err
+    assert "a0.dcm: not read: " in captured.err and "a1.pgm: not read: " in captured.err
+    assert {p.stem for p in out.iterdir()} == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["infer", "/no/such/file.dcm"], 2, "no such file or folder"),
+        (["infer", "{empty}"], 2, "no image in this folder"),
+        (["infer", "{films}", "--model", "missing"], 2, "nor a bundled model"),
+        (["infer", "{films}", "--format", "xml"], 2, "accepted: json, png"),
+        (["infer", "{films}", "--model", "{model}", "--device", "cuda"], 3, "no engine can run"),
+        (["infer", "{films}", "--model", "{model}", "--device", "tpu"], 2, "accepted: auto, cpu, cuda"),
+        (["infer", "{films}", "--model", "{model}", "--out", "{films}/a.pgm"], 2, "cannot be made a folder"),
+    ],
+)
+def test_errors_are_one_line(arguments, code, says, films, model, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    values = {"films": films, "model": model, "empty": tmp_path / "empty"}
+    assert cli.main([a.format(**values) for a in arguments]) == code
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lcx-fast: ")]
+    assert len(error) == 1 and says in error[0]
+
+
+def test_bad_spacing_is_refused(films, model, capsys):
+    assert cli.main(["infer", str(films), "--model", model, "--pixel-spacing", "-1"]) == 2
+    assert "spacing" in capsys.readouterr().err
+
+
+def test_no_progress_and_no_control_characters_without_a_terminal(films, model, capsys):
+    cli.main(["infer", str(films), "--model", model])
+    captured = capsys.readouterr()
+    assert "\r" not in captured.out + captured.err and "\033" not in captured.out + captured.err
+
+
+def test_ctrl_c_is_clean(model, tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for k in range(400):
+        write_pgm(folder / f"{k:03}.pgm", breast_image())
+    out = tmp_path / "out"
+    command = [
+        sys.executable,
+        "-m",
+        "lcx_fast.cli",
+        "infer",
+        str(folder),
+        "--out",
+        str(out),
+        "--model",
+        model,
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out.is_dir() and any(out.glob("*.json"))):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in error
+    assert not list(out.glob(".*"))
+    for path in out.glob("*.json"):
+        json.loads(path.read_text())
+
+
+def test_version_and_doctor(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out.startswith("lcx-fast ")
+    assert cli.main(["doctor", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["self_test"]["passed"]
+    assert {e["name"] for e in facts["engines"]} == {"tensorrt", "onnxruntime", "openvino"}
+    assert all(e["found"] or e["reason"] for e in facts["engines"])
+    assert cli.main(["doctor"]) == 0
+    assert "self-test: passed" in capsys.readouterr().out
+
+
+def test_overlay_shows_the_outline_and_the_caption(model, tmp_path):
+    from PIL import Image
+
+    import lcx_fast
+    from lcx_fast.report.overlay import OUTLINE_COLOUR, write_overlay
+
+    report = lcx_fast.load_model(model).infer(breast_image(), pixel_spacing_mm=0.5)
+    write_overlay(report, tmp_path / "o.png")
+    picture = np.asarray(Image.open(tmp_path / "o.png")).astype(int)
+    assert picture.shape[1] == 240 and picture.shape[0] > 320
+    yellow = np.abs(picture[:320] - OUTLINE_COLOUR).sum(axis=2) < 60
+    near = np.zeros((320, 240), bool)
+    for y, x in np.round(report.lesions[0].contours[0]).astype(int):
+        near[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = True
+    assert yellow[near].sum() > 50
+    assert picture[320:].max() > 150  # the caption
+
+
+def test_results_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    from lcx_fast.errors import InvalidArgument
+    from lcx_fast.files import write_bytes
+
+    target = tmp_path / "r.json"
+    write_bytes(target, b"first")
+    (tmp_path / "usual").write_bytes(b"")
+    assert target.stat().st_mode == (tmp_path / "usual").stat().st_mode
+    (tmp_path / "usual").unlink()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(InvalidArgument, match="No space left"):
+        write_bytes(target, b"second")
+    assert target.read_bytes() == b"first"
+    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]
