@@ -123,6 +123,23 @@ def test_equals_reference_on_films(scene):
     np.testing.assert_array_equal(breast_mask(image), reference_breast.breast_mask(image))
 
 
+@pytest.mark.parametrize("side", ["left", "right", "both"])
+@pytest.mark.parametrize("reach", [6, 12, 25, 60])
+def test_equals_reference_on_slow_fades(side, reach):
+    """Skin and light leaks that fade so slowly that each threshold moves the outline."""
+    shape = (300, 260)
+    depth = half_disc(shape, radius=0.3)
+    leak = 0.2 * np.exp(-np.arange(shape[1]) / reach)
+    image = np.clip((depth + 30) / 200, 0, 1) ** 2 + leak
+    image[130:138, :12] = 0  # a pocket that only the chest wall closes
+    if side == "right":
+        image = image[:, ::-1]
+    elif side == "both":
+        image = np.maximum(image, image[:, ::-1])
+    image = image.astype(np.float32)
+    np.testing.assert_array_equal(breast_mask(image), reference_breast.breast_mask(image))
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 70), st.integers(1, 70)),
