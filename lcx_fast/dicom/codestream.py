@@ -145,9 +145,7 @@ def _check_tile_parts(stream: bytes, position: int, tiles: int) -> None:
         raise DicomError("the JPEG 2000 stream is truncated: its end (EOC) is missing")
     whole = all(seen[tile] == count for tile, count in declared.items())
     if len(seen) != tiles or max(seen) >= tiles or not whole:
-        raise DicomError(
-            f"the JPEG 2000 stream has parts of {len(seen)} tiles, {tiles} are due: it is incomplete"
-        )
+        raise DicomError(f"the JPEG 2000 stream has parts of {len(seen)} tiles, {tiles} are due: it is incomplete")
 
 
 def _codestream_start(stream: bytes) -> int:

@@ -177,8 +177,6 @@ def _read_pixel_element(data: bytes, position: int, little: bool) -> EncodedPixe
     encapsulated = length == _UNDEFINED
     available = len(data) - value
     if not encapsulated and length > available:
-        raise DicomError(
-            f"the pixel data are truncated: {length} bytes declared, {max(available, 0)} present"
-        )
+        raise DicomError(f"the pixel data are truncated: {length} bytes declared, {max(available, 0)} present")
     view = memoryview(data)[value:] if encapsulated else memoryview(data)[value : value + length]
     return EncodedPixels(view, vr.decode() if vr in (b"OB", b"OW") else "", encapsulated, little)

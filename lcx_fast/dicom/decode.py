@@ -119,9 +119,7 @@ def decode_stream(stream: bytes, layout: PixelLayout, transfer_syntax: str) -> D
 
     decoder = decoder_of(transfer_syntax)
     if decoder == "native":
-        raise DicomError(
-            f"encapsulated pixel data in transfer syntax {transfer_syntax}, which is uncompressed"
-        )
+        raise DicomError(f"encapsulated pixel data in transfer syntax {transfer_syntax}, which is uncompressed")
     try:
         samples = _DECODE[decoder](stream, layout)
     except (DicomError, MemoryError):
@@ -129,9 +127,7 @@ def decode_stream(stream: bytes, layout: PixelLayout, transfer_syntax: str) -> D
     except Exception as error:  # every codec has its own error class
         raise DicomError(f"the {decoder} stream is damaged or truncated: {_reason(error)}") from None
     if samples.shape != (layout.rows, layout.columns):
-        raise DicomError(
-            f"the {decoder} stream decodes to {samples.shape}, not {layout.rows} x {layout.columns}"
-        )
+        raise DicomError(f"the {decoder} stream decodes to {samples.shape}, not {layout.rows} x {layout.columns}")
     return DecodedFrame(samples, f"imagecodecs {imagecodecs.__version__} {decoder}")
 
 
@@ -224,9 +220,7 @@ _DECODE: dict[str, Callable[[bytes, PixelLayout], NDArray[Any]]] = {
 
 def _check_process(decoder: str, process: int) -> None:
     if process not in _PROCESSES[decoder]:
-        raise DicomError(
-            f"a JPEG stream of process SOF{process - 0xC0} does not belong to its transfer syntax"
-        )
+        raise DicomError(f"a JPEG stream of process SOF{process - 0xC0} does not belong to its transfer syntax")
 
 
 def _check_header(header: FrameHeader, layout: PixelLayout, *, has_sign: bool = False) -> None:

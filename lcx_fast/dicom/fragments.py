@@ -56,9 +56,7 @@ def split_items(value: memoryview) -> Encapsulated:
     return Encapsulated(offsets, tuple(fragments), tuple(starts), is_closed)
 
 
-def frame_stream(
-    parts: Encapsulated, *, frame: int, frames: int, extended_offsets: tuple[int, ...] = ()
-) -> bytes:
+def frame_stream(parts: Encapsulated, *, frame: int, frames: int, extended_offsets: tuple[int, ...] = ()) -> bytes:
     """Join the fragments of one frame.
 
     Args:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import DicomError
 from .limits import MAX_FRAMES, MAX_PIXELS, MAX_SIDE
 from .tags import MACRO_OF
 
 if TYPE_CHECKING:
+    from pydicom.dataelem import RawDataElement
     from pydicom.dataset import Dataset
+
+_LUT_DATA = 0x00283006
+
+#: VRs of binary numbers; where the sign is in doubt, the reader of the value decides.
+_NUMBERS = {"US": "H", "SS": "h", "US or SS": "H", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 
 
 class Header:
@@ -52,6 +59,10 @@ class Header:
         text = (self.text(keyword) or "").upper()
         return text if re.fullmatch(r"[A-Z0-9_ ]{1,16}", text) else None
 
+    def private_creator(self, tag: int) -> str:
+        """A private creator's text in capitals, "" if absent."""
+        return " ".join(str(value) for value in _as_list(_get(self.dataset, tag))).upper()
+
     def uid(self, keyword: str) -> str | None:
         """A UID, or None if absent or malformed."""
         text = self.text(keyword) or ""
@@ -61,7 +72,7 @@ class Header:
         """All values of a numeric attribute; None if absent, an empty list if any is not a finite number."""
         values = _as_list(self.value(keyword))
         if not values:
-            return [] if self._is_unreadable(keyword) else None
+            return None
         try:
             numbers = [float(value) for value in values]
         except (TypeError, ValueError, OverflowError):
@@ -98,20 +109,42 @@ class Header:
             yield per_frame[self._frame]
         yield from _items(self.dataset, "SharedFunctionalGroupsSequence")[:1]
 
-    def _is_unreadable(self, keyword: str) -> bool:
-        """True if the attribute is there, not empty, and cannot be converted."""
-        try:
-            return self.dataset.get(keyword) not in (None, "", b"") and not _as_list(self.value(keyword))
-        except Exception:  # the conversion pydicom does on access
-            return True
 
+def _get(dataset: Dataset, keyword: str | int) -> Any:
+    """An attribute's value, or None if absent, empty or unreadable.
 
-def _get(dataset: Dataset, keyword: str) -> Any:
+    Values from files are converted here, because pydicom's own conversion quotes bad ones in warnings.
+    """
+    from pydicom.dataelem import RawDataElement
+
     try:
-        value = dataset.get(keyword)
-    except Exception:  # pydicom converts on access: bad numbers, bad VRs, nested rubbish
+        element = dataset.get_item(keyword)
+        if isinstance(element, RawDataElement) and element.value is not None:
+            value = _convert(dataset, element)
+        else:
+            value = element.value if element is not None else None
+    except Exception:  # rubbish in sequences, deferred values whose file is gone
         return None
-    return None if value is None or value == "" else value
+    return None if value is None or (isinstance(value, str | bytes) and not value) else value
+
+
+def _convert(dataset: Dataset, element: RawDataElement) -> Any:
+    """Strings and numbers as they are, undecoded bytes for what is binary, items for sequences."""
+    from pydicom.datadict import dictionary_VR
+
+    vr, raw = element.VR, cast(bytes, element.value)
+    if vr in (None, "UN") and not element.tag.is_private:
+        vr = dictionary_VR(element.tag)
+    if vr == "SQ":
+        return dataset[element.tag].value
+    if element.tag == _LUT_DATA or vr in ("OB", "OW", "OV", "UN"):
+        return raw
+    order = "<" if element.is_little_endian else ">"
+    number = _NUMBERS.get(str(vr))
+    if number is not None:
+        size = struct.calcsize(number)
+        return list(struct.unpack(f"{order}{len(raw) // size}{number}", raw[: len(raw) // size * size]))
+    return raw.decode("latin-1").split("\\")
 
 
 def _items(dataset: Dataset, keyword: str) -> list[Dataset]:

@@ -16,7 +16,7 @@ from .fragments import frame_stream, split_items
 from .header import Header, PixelLayout, read_layout
 from .source import BytesSource, Sha256, load_bytes
 from .spacing import UserSpacing, read_spacing, user_spacing
-from .view import check_side, read_laterality, read_remarks, read_view_position
+from .view import check_side, read_laterality, read_orientation, read_remarks, read_view_position
 from .voi import apply_grey_scale, compose_grey_scale
 
 if TYPE_CHECKING:
@@ -134,8 +134,7 @@ def _assemble(
 def _check_kind(header: Header, options: ReadOptions) -> tuple[str, ...]:
     """Refuse objects whose pixels do not mean what a mammogram's do; warn about doubtful ones."""
     sop_class = header.uid("SOPClassUID")
-    creator = (header.dataset.get(0x7E010010) or None) if 0x7E010010 in header.dataset else None
-    if creator is not None and "HOLOGIC" in str(creator.value).upper() and sop_class == _SECONDARY_CAPTURE:
+    if "HOLOGIC" in header.private_creator(0x7E010010) and sop_class == _SECONDARY_CAPTURE:
         raise DicomError(
             "a Hologic tomosynthesis object stored as Secondary Capture: its frames are private data; "
             "accepted: Breast Tomosynthesis Image Storage, or 2-D images"
@@ -195,7 +194,7 @@ def _attributes(
         "photometric_interpretation": header.code("PhotometricInterpretation"),
         "modality": header.code("Modality"),
         "presentation_intent_type": header.code("PresentationIntentType"),
-        "patient_orientation": "\\".join(header.texts("PatientOrientation")[:2]),
+        "patient_orientation": "\\".join(read_orientation(header)),
         "manufacturer": header.text("Manufacturer"),
         "manufacturer_model_name": header.text("ManufacturerModelName"),
     }

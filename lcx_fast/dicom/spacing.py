@@ -8,9 +8,7 @@ from ..errors import InvalidArgument
 from ..mammogram import PixelSpacing, SpacingSource, nominal_spacing
 from .header import Header
 
-NOMINAL_WARNING = (
-    "the pixel spacing is unknown: the long side was counted as 240 mm; no lengths or areas in mm"
-)
+NOMINAL_WARNING = "the pixel spacing is unknown: the long side was counted as 240 mm; no lengths or areas in mm"
 
 UserSpacing = float | Sequence[float]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import numpy as np
@@ -65,7 +66,7 @@ def read_laterality(header: Header) -> tuple[Laterality | None, tuple[str, ...]]
         elif code == "B":
             return None, (f"{keyword} says that both breasts are in the image",)
     if not stated:
-        side = _laterality_of_orientation(_orientation(header))
+        side = _laterality_of_orientation(read_orientation(header))
         note = "laterality was taken from PatientOrientation" if side else "laterality is unknown"
         return side, (note,)
     first, *others = stated
@@ -84,7 +85,7 @@ def read_view_position(header: Header) -> str | None:
         view = view or next((v for name, v in _VIEW_OF_MEANING.items() if name in meaning), None)
         if view is not None:
             return view
-    return _view_of_orientation(_orientation(header))
+    return _view_of_orientation(read_orientation(header))
 
 
 def read_remarks(header: Header) -> tuple[str, ...]:
@@ -105,6 +106,14 @@ def read_remarks(header: Header) -> tuple[str, ...]:
     return tuple(remarks)
 
 
+def read_orientation(header: Header) -> list[str]:
+    """PatientOrientation: directions of rows and columns, or (CBIS-DDSM) the view's name; [] if it is neither."""
+    values = [value.upper() for value in header.texts("PatientOrientation")]
+    if len(values) == 2 and all(re.fullmatch("[APLRHF]{1,3}", value) for value in values):
+        return values
+    return values if len(values) == 1 and values[0] in _VIEW_NAMES else []
+
+
 def check_side(pixels: NDArray[Any], laterality: Laterality | None, header: Header) -> tuple[str, ...]:
     """Compare the side of the image the breast lies on with where the header puts it.
 
@@ -119,7 +128,7 @@ def check_side(pixels: NDArray[Any], laterality: Laterality | None, header: Head
     Returns:
         A warning if they differ, else nothing.
     """
-    rows = _orientation(header)[:1]
+    rows = read_orientation(header)[:1]
     if rows and rows[0][:1] in ("A", "P"):
         expected, reason = ("left" if rows[0][0] == "A" else "right"), f"PatientOrientation {rows[0]}"
     elif laterality is not None:
@@ -149,11 +158,6 @@ def bright_side(pixels: NDArray[Any]) -> Literal["left", "right"] | None:
     return "left" if left > right else "right"
 
 
-def _orientation(header: Header) -> list[str]:
-    values = [value.upper() for value in header.texts("PatientOrientation")[:2]]
-    return [value for value in values if value.isalnum() and len(value) <= 16]
-
-
 def _laterality_of_orientation(orientation: list[str]) -> Laterality | None:
     """Columns run medially in a mammogram hung as usual (head or armpit up): towards R in a left breast."""
     if len(orientation) != 2 or orientation[0][0] not in "AP" or set(orientation[1]) - set("LRFH"):
@@ -167,7 +171,7 @@ def _laterality_of_orientation(orientation: list[str]) -> Laterality | None:
 def _view_of_orientation(orientation: list[str]) -> str | None:
     """CBIS-DDSM stores the view's name here; else columns along the body mean MLO, across it CC."""
     if len(orientation) == 1:
-        return orientation[0] if orientation[0] in _VIEW_NAMES else None
+        return orientation[0]
     if len(orientation) != 2 or orientation[0][0] not in "AP" or set(orientation[1]) - set("LRFH"):
         return None
     along = "F" in orientation[1] or "H" in orientation[1]

@@ -201,9 +201,7 @@ def _is_inverted(header: Header, warnings: list[str]) -> bool:
     inverted = header.code("PhotometricInterpretation") == "MONOCHROME1"
     shape = header.code("PresentationLUTShape")
     if shape in ("IDENTITY", "INVERSE") and (shape == "INVERSE") != inverted:
-        warnings.append(
-            f"PresentationLUTShape {shape} contradicts PhotometricInterpretation, which was followed"
-        )
+        warnings.append(f"PresentationLUTShape {shape} contradicts PhotometricInterpretation, which was followed")
     return inverted
 
 
