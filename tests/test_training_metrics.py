@@ -76,6 +76,8 @@ def test_sensitivity_at_false_positive_rates() -> None:
     assert at(0.0) == 0.0
     assert at(0.25) == pytest.approx(1 / 3)
     assert at(0.5) == pytest.approx(2 / 3)
+    assert metrics.score_at(images, false_positives_per_image=0.25) == pytest.approx(0.9)
+    assert metrics.score_at(images, false_positives_per_image=0.0) == 1.0
 
 
 def test_nothing_detected_scores_zero() -> None:

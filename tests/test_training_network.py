@@ -99,7 +99,9 @@ def test_export_keeps_the_function_and_the_metadata(tmp_path: Path, config: Conf
     torch.manual_seed(0)
     network = LesionNetwork(decoder_width=8)
     thresholds = {"low": 0.4, "high": 0.6, "min_area_mm2": 25.0}
-    metadata = export.make_metadata(network, config, thresholds=thresholds, metrics={"epoch": 3})
+    metadata = export.make_metadata(
+        network, config, thresholds=thresholds, metrics={"epoch": 3}, operating_points={}
+    )
     path = tmp_path / "tiny.onnx"
     assert export.export_onnx(network, path, metadata=metadata, tile_shape=(64, 96)) < 1e-4
     assert export.read_metadata(path) == json.loads(json.dumps(metadata))

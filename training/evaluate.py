@@ -1,8 +1,9 @@
 """Measure a model on the validation images.
 
-    python -m training.evaluate --data DIR --run runs/first [--checkpoint best.safetensors]
+    python -m training.evaluate --data DIR --run runs/first [--model lcx_fast/models/cdd-cesm-lite0.onnx]
 
-Figures on images that also chose the checkpoint are optimistic; the report says so.
+With --model the exported file runs, on tiles, as at inference; without, the checkpoint on whole images. Figures
+on images that also chose the checkpoint are optimistic; the report says so.
 """
 
 from __future__ import annotations
@@ -59,6 +60,25 @@ def torch_predictor(model: LesionNetwork, config: Config) -> Predictor:
         logits = model(normalised.contiguous(memory_format=torch.channels_last))
         result: NDArray[np.float32] = torch.sigmoid(logits)[0, :, :height, :width].numpy()
         return result
+
+    return predict
+
+
+def onnx_predictor(path: Path, config: Config, *, tile_shape: tuple[int, int], overlap: float) -> Predictor:
+    """The exported file, tile by tile, cut and blended by the operations that inference uses."""
+    import onnxruntime
+
+    from lcx_fast import ops
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    normalisation = ops.Normalisation(0.0, 1.0, config.network.mean, config.network.std)
+
+    def predict(sample: Sample) -> NDArray[np.float32]:
+        height, width = sample.image.shape
+        grid = ops.plan_tiles((height, width), tile_shape=tile_shape, overlap=overlap, mask=sample.breast)
+        tiles = ops.extract_tiles(sample.image, grid, normalisation=normalisation, mask=sample.breast)
+        outputs = [session.run(None, {"image": tile[None]})[0] for tile in tiles]
+        return ops.blend_tiles(np.concatenate(outputs), grid, weights="gaussian", mask=sample.breast)
 
     return predict
 
@@ -139,6 +159,33 @@ def image_auc(predictions: Sequence[Prediction], *, draws: int) -> list[float]:
     return [auc(everything), *metrics.patient_bootstrap(patients, auc, draws=draws)]
 
 
+def operating_points(results: Sequence[metrics.ImageResult]) -> dict[str, dict[str, float]]:
+    """For each published rate of false positives, the lesion score to cut at and the sensitivity there."""
+    points = {}
+    for rate in metrics.FALSE_POSITIVES_PER_IMAGE:
+        points[f"{rate:g}_fp_per_image"] = {
+            "min_lesion_score": metrics.score_at(results, false_positives_per_image=rate),
+            "sensitivity": metrics.sensitivity_at(results, false_positives_per_image=rate),
+        }
+    return points
+
+
+def threshold_table(predictions: Sequence[Prediction], *, output: str) -> list[dict[str, float]]:
+    """The figures at each pair of outline and seed threshold, to choose the file's thresholds from."""
+    table = []
+    for low in (0.3, 0.4, 0.5, 0.6):
+        for high in (0.5, 0.6, 0.7, 0.8, 0.9):
+            if high >= low:
+                results = lesion_results(predictions, output=output, threshold=low, seed_threshold=high)
+                summary = lesion_summary(results)
+                detections = sum(len(result.scores) for result in results)
+                hits = sum(int(metrics.greedy_matches(r.iou, minimum=0.2).sum()) for r in results)
+                summary["false_positives_per_image"] = (detections - hits) / max(1, len(results))
+                summary["sensitivity"] = hits / max(1, sum(len(r.reference_areas) for r in results))
+                table.append({"low": low, "high": high} | summary)
+    return table
+
+
 def confused_pixels(predictions: Sequence[Prediction], *, output: str) -> float:
     """Mean over the images with an outline of the count of breast pixels with 0.1 < p < 0.9."""
     index = OUTPUT_NAMES.index(output)
@@ -189,6 +236,7 @@ def report(predictions: Sequence[Prediction], *, draws: int = 500) -> dict[str, 
     for output in OUTPUT_NAMES:
         results = lesion_results(predictions, output=output)
         document[output] = with_intervals(results, draws=draws)
+        document[output]["operating_points"] = operating_points(results)
         document[output]["outlines"] = sum(len(result.reference_areas) for result in results)
         document[output]["confused_pixels"] = confused_pixels(predictions, output=output)
         setting, baseline = best_brightness(samples, output=output)
@@ -214,19 +262,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="CDD-CESM folder")
     parser.add_argument("--run", type=Path, required=True, help="run folder of training.train")
     parser.add_argument("--checkpoint", default="best.safetensors")
+    parser.add_argument("--model", type=Path, help="exported .onnx file to run in the checkpoint's place")
     parser.add_argument("--draws", type=int, default=500, help="bootstrap draws")
     options = parser.parse_args(arguments)
     model, config, state = load_model(options.run / options.checkpoint)
     samples = load_samples(options.data, options.run / "cache.npz")
+    predictor = torch_predictor(model, config)
+    if options.model is not None:
+        from training.export import read_metadata
+
+        metadata = read_metadata(options.model)
+        height, width = metadata["tile_shape"]
+        predictor = onnx_predictor(
+            options.model, config, tile_shape=(height, width), overlap=metadata["tile_overlap"]
+        )
     document: dict[str, Any] = {"epoch": state["epoch"]}
     for name, resampled in (("native_where_available", False), ("all_through_512", True)):
         predictions = predict_all(
-            torch_predictor(model, config),
+            predictor,
             validation_samples(samples, resampled=resampled),
             pooling=config.pooling,
             pooling_weights=model.pooling.detach(),
         )
         document[name] = report(predictions, draws=options.draws)
+        if resampled:
+            document["thresholds"] = threshold_table(predictions, output="abnormal")
     path = options.run / "validation.json"
     path.write_text(json.dumps(document, indent=2) + "\n")
     print(json.dumps(document, indent=2))

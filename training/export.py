@@ -101,7 +101,12 @@ def parity(model: nn.Module, path: Path, tile_shape: tuple[int, int]) -> float:
 
 
 def make_metadata(
-    network: LesionNetwork, config: Config, *, thresholds: Mapping[str, float], metrics: Mapping[str, Any]
+    network: LesionNetwork,
+    config: Config,
+    *,
+    thresholds: Mapping[str, float],
+    metrics: Mapping[str, Any],
+    operating_points: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The document that lcx_fast.model reads, schema version 1."""
     malignant = OUTPUT_NAMES.index("malignant")
@@ -136,6 +141,7 @@ def make_metadata(
             "Khaled et al. 2022, Sci Data, doi 10.1038/s41597-022-01238-0",
             "An et al. 2021, Front Big Data 742779 (re-implemented from the abstract)",
         ],
+        "operating_points": dict(operating_points),
         "metrics": dict(metrics),
         "intended_use": "research use only",
     }
@@ -164,9 +170,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "note": "validation images also chose the checkpoint: optimistic",
     }
     if validation.is_file() and (document := json.loads(validation.read_text()))["epoch"] == state["epoch"]:
+        del document["thresholds"]
         metrics["validation"] = document
+    points: dict[str, Any] = {}
+    if "validation" in metrics:
+        points = metrics["validation"]["all_through_512"]["abnormal"]["operating_points"]
     thresholds = {"low": options.low, "high": options.high, "min_area_mm2": options.min_area_mm2}
-    metadata = make_metadata(network, config, thresholds=thresholds, metrics=metrics)
+    metadata = make_metadata(network, config, thresholds=thresholds, metrics=metrics, operating_points=points)
     difference = export_onnx(network, options.output, metadata=metadata)
     print(f"{options.output}: {options.output.stat().st_size} bytes, differs from torch by {difference:.2g}")
 

@@ -142,6 +142,16 @@ def sensitivity_at(
     return float(hits[kept].sum() / outlines) if outlines else 0.0
 
 
+def score_at(
+    results: Sequence[ImageResult], *, false_positives_per_image: float, minimum_iou: float = 0.2
+) -> float:
+    """The lowest lesion score kept at that rate; 1 where none is."""
+    hits, _ = _pooled(results, lambda result: result.iou, minimum_iou)
+    kept = int((np.cumsum(~hits) <= false_positives_per_image * len(results)).sum())
+    scores = np.sort(np.concatenate([result.scores for result in results]))[::-1]
+    return float(scores[kept - 1]) if kept else 1.0
+
+
 def intersection_over_prediction(results: Sequence[ImageResult]) -> float:
     """IoP, micro: the share of all predicted pixels, over images with outlines, that lie in an outline."""
     with_outlines = [result for result in results if len(result.reference_areas)]

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage  # type: ignore[import-untyped]
 
 from training.datasets import cdd_cesm
 
@@ -41,45 +40,6 @@ class Sample:
     labels: NDArray[np.int16]
 
 
-def to_model_grid(
-    image: NDArray[np.uint8], spacing_mm: float
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float32], NDArray[np.float32]]:
-    """Area-average to the model's spacing, find the breast, window it to 0..1.
-
-    Returns:
-        image float32 [h, w], breast bool [h, w], and the two averaging matrices ([h, H] and [w, W]) that took
-        it there, so that labels can take the same way.
-    """
-    rows = area_weights(image.shape[0], PIXEL_SPACING_MM / spacing_mm)
-    columns = area_weights(image.shape[1], PIXEL_SPACING_MM / spacing_mm)
-    coarse = rows @ image.astype(np.float32) @ columns.T
-    breast = breast_mask(coarse)
-    low, high = np.percentile(coarse[breast], [LOW_PERCENTILE, HIGH_PERCENTILE])
-    windowed = np.clip((coarse - low) / max(float(high - low), 1e-6), 0.0, 1.0)
-    return np.where(breast, windowed, 0.0).astype(np.float32), breast, rows, columns
-
-
-def area_weights(length: int, factor: float) -> NDArray[np.float32]:
-    """Averaging matrix [ceil(length / factor), length]: output i is the mean over [i, i + 1) * factor."""
-    count = max(1, int(np.ceil(length / factor - 1e-6)))
-    edges = np.minimum(np.arange(count + 1) * factor, length)
-    pixel = np.arange(length)
-    overlap = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
-    overlap = np.maximum(overlap, 0.0)
-    return np.asarray(overlap / overlap.sum(axis=1, keepdims=True), np.float32)
-
-
-def breast_mask(coarse: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """The largest bright region, closed and filled, of an image on the model's grid."""
-    smooth = ndimage.gaussian_filter(coarse, 1.0)
-    bright = smooth > 0.04 * float(np.percentile(smooth, 99.0))
-    components, count = ndimage.label(bright)
-    if count == 0:
-        return np.ones(coarse.shape, bool)
-    largest = components == 1 + int(np.argmax(np.bincount(components.ravel())[1:]))
-    return np.asarray(ndimage.binary_fill_holes(ndimage.binary_opening(largest, iterations=3)))
-
-
 def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool) -> Sample:
     """Read a record onto the model's grid, cropped to the breast's bounding box.
 
@@ -87,6 +47,11 @@ def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool) -> Sample:
     Most malignant images exist only at 512 x 512 and most others only at native size, so a network could read
     the class off the blur. ``resampled=True`` takes a native image through the same reduction and JPEG first.
     """
+    # Imported here: a run that starts from its cache needs no compiled core.
+    from lcx_fast import ops
+    from lcx_fast.mammogram import Mammogram, PixelSpacing
+    from lcx_fast.preprocess import to_model_grid
+
     pixels, spacing_mm = cdd_cesm.read_image(record), record.pixel_spacing_mm
     labels = cdd_cesm.read_labels(record)
     if resampled and record.folder != "resized512":
@@ -96,13 +61,18 @@ def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool) -> Sample:
         rows = np.minimum((np.arange(size[1]) + 0.5) * factor, labels.shape[0] - 1).astype(int)
         columns = np.minimum((np.arange(size[0]) + 0.5) * factor, labels.shape[1] - 1).astype(int)
         labels, spacing_mm = labels[rows][:, columns], spacing_mm * factor
-    image, breast, row_weights, column_weights = to_model_grid(pixels, spacing_mm)
-    coarse_labels = np.zeros(image.shape, np.int16)
+    mammogram = Mammogram(pixels, PixelSpacing(spacing_mm, spacing_mm, "user"), name=record.name)
+    seen = to_model_grid(
+        mammogram, PIXEL_SPACING_MM, low_percentile=LOW_PERCENTILE, high_percentile=HIGH_PERCENTILE
+    )
+    coarse_labels = np.zeros(seen.image.shape, np.int16)
     for value in np.unique(labels[labels != 0]):
-        covered = row_weights @ (labels == value).astype(np.float32) @ column_weights.T
+        covered = ops.resample((labels == value).astype(np.float32), scale=seen.grid.scale)
         coarse_labels[covered > 0.5] = value
-    ys, xs = np.nonzero(breast.any(1))[0], np.nonzero(breast.any(0))[0]
-    box = (slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1))
+    rows, columns = np.nonzero(seen.breast.any(1))[0], np.nonzero(seen.breast.any(0))[0]
+    if not rows.size:
+        raise cdd_cesm.DatasetError(f"{record.name}: no breast found")
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     return Sample(
         name=record.name,
         patient=record.patient,
@@ -112,8 +82,8 @@ def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool) -> Sample:
         annotated=record.mask_path is not None or record.pathology == "normal",
         calcification_only=record.calcification_only,
         resampled=resampled or record.folder == "resized512",
-        image=image[box],
-        breast=breast[box],
+        image=seen.image[box],
+        breast=seen.breast[box],
         labels=coarse_labels[box],
     )
 
