@@ -110,9 +110,8 @@ def describe(facts: dict[str, Any]) -> str:
     test = facts["self_test"]
     if test["passed"]:
         info = test["engine"]
-        lines.append(
-            f"self-test: passed ({info['name']} {info['precision']} on {info['device']}, {test['seconds'] * 1e3:.0f} ms)"
-        )
+        used = f"{info['name']} {info['precision']} on {info['device']}"
+        lines.append(f"self-test: passed ({used}, {test['seconds'] * 1e3:.0f} ms)")
     else:
         lines.append(f"self-test: FAILED ({test.get('error', 'the probability map is empty or not finite')})")
     return "\n".join(lines)
