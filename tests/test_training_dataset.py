@@ -156,3 +156,16 @@ def test_samples_are_cached_and_read_back_equal(folder: Path, tmp_path: Path) ->
         np.testing.assert_allclose(first.image, second.image, atol=0.002)
         assert not first.image[~first.breast].any()
         assert first.image.shape == first.breast.shape == first.labels.shape
+
+
+def test_thin_arcs_are_told_from_lesions() -> None:
+    rows, columns = np.indices((440, 400))
+    distance = np.hypot(rows - 200, columns - 0)
+    skin = (distance > 170) & (distance < 182)
+    wide_skin = (distance > 182) & (distance < 199)
+    mass = np.hypot(rows - 200, columns - 200) < 30
+    spiculated = mass | (np.abs(rows - 200) < 4) | (np.abs(columns - 200) < 4)
+    assert cdd_cesm.is_thin(skin, 0.45)
+    assert cdd_cesm.is_thin(wide_skin, 0.6)
+    assert not cdd_cesm.is_thin(mass, 0.45)
+    assert not cdd_cesm.is_thin(spiculated, 0.45)
