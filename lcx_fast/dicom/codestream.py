@@ -122,6 +122,16 @@ def read_jpeg2000(stream: bytes) -> FrameHeader:
     return FrameHeader(y1 - y0, x1 - x0, components, (depth & 0x7F) + 1, bool(depth & 0x80))
 
 
+def with_sign(stream: bytes, *, signed: bool) -> bytes:
+    """The codestream with its first component declared signed or not.
+
+    A decoder adds 2^(precision - 1) to the samples of an unsigned component, nothing to those of a signed one.
+    """
+    depth = _codestream_start(stream) + 42  # Ssiz
+    declared = stream[depth] & 0x7F | (0x80 if signed else 0)
+    return stream[:depth] + bytes((declared,)) + stream[depth + 1 :]
+
+
 def _check_tile_parts(stream: bytes, position: int, tiles: int) -> None:
     """Walk main header and tile-parts from ``position``; every tile must be there, whole."""
     while stream[position : position + 2] != b"\xff\x90":

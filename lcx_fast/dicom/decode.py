@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DicomError
-from .codestream import FrameHeader, check_restarts, read_jpeg, read_jpeg2000
+from .codestream import FrameHeader, check_restarts, read_jpeg, read_jpeg2000, with_sign
 from .header import PixelLayout
 from .jpeg_tail import check_dct_tail, check_lossless_tail
 
@@ -193,18 +193,21 @@ def _decode_jpeg2000(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
 
 
 def _decode_htj2k(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+    """Decode with OpenJPH.
+
+    Its errors while rows are pulled get lost in imagecodecs and leave the remaining rows 0. As signed numbers,
+    0 is the middle of the range, not the background, so that such rows show.
+    """
     import imagecodecs
 
     header = read_jpeg2000(stream)
     _check_header(header, layout, has_sign=True)
-    kind = "i" if header.signed else "u"
-    samples = np.empty((header.rows, header.columns), np.dtype(f"{kind}{1 if header.precision <= 8 else 2}"))
-    # OpenJPH's errors while rows are pulled get lost on their way, leaving the remaining rows as they were.
-    marks = np.random.default_rng(0).integers(0, 256, samples[-1].nbytes, np.uint8).view(samples.dtype)
-    samples[-1] = marks
-    imagecodecs.htj2k_decode(stream, out=samples)
-    if header.columns > 8 and np.array_equal(samples[-1], marks):
+    samples: NDArray[Any] = imagecodecs.htj2k_decode(with_sign(stream, signed=True))
+    if not samples[-1].any() and not imagecodecs.htj2k_decode(with_sign(stream, signed=False))[-1].any():
         raise DicomError("the HTJ2K stream is damaged: decoding stopped before the last row")
+    if not header.signed:
+        samples = samples.view(np.dtype(f"u{samples.dtype.itemsize}"))
+        samples += samples.dtype.type(1 << (header.precision - 1))
     return _as_stored(samples, header, layout)
 
 
