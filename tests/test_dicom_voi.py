@@ -96,9 +96,7 @@ def test_windowed_files(function: str | None, photometric: str, center: float, w
 
 def test_rescale_goes_before_the_window() -> None:
     pixels = read(WindowCenter=500, WindowWidth=900, RescaleSlope=0.5, RescaleIntercept=-100).pixels
-    assert np.array_equal(
-        pixels.reshape(-1), to_16_bits([linear(x * 0.5 - 100, 500, 900) for x in range(4096)])
-    )
+    assert np.array_equal(pixels.reshape(-1), to_16_bits([linear(x * 0.5 - 100, 500, 900) for x in range(4096)]))
 
 
 def test_the_first_of_several_windows_counts() -> None:
