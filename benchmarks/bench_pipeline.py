@@ -17,7 +17,7 @@ from pathlib import Path
 import lcx_fast
 from lcx_fast.batch import find_images
 
-STEPS = ("read", "prepare", "network", "blend", "lesions", "total")
+STEPS = ("read", "tile", "network", "blend", "lesions", "total")
 
 
 def measure(detector: lcx_fast.Detector, path: Path, repeat: int) -> dict[str, float]:
@@ -43,7 +43,7 @@ def main() -> int:
     for path in find_images(arguments.paths):
         times = measure(detector, path, arguments.repeat)
         height, width = lcx_fast.read_mammogram(path).shape
-        rest = (times["prepare"] + times["blend"] + times["lesions"]) / times["total"]
+        rest = (times["tile"] + times["blend"] + times["lesions"]) / times["total"]
         rows.append({"film": path.name, "rows": height, "columns": width, **times, "rest": rest})
         cells = " | ".join(f"{times[step] * 1e3:.1f}" for step in STEPS)
         print(f"| {path.stem} | {height} x {width} | {cells} | {rest:.0%} |", flush=True)

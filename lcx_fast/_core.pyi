@@ -12,6 +12,7 @@ import numpy.typing
 
 __all__: list[str] = [
     "OpenVinoEngine",
+    "TileBlender",
     "TileGrid",
     "available_cpus",
     "blend_tiles",
@@ -32,6 +33,10 @@ class TileGrid:
     Where the tiles of one image lie on the model's grid; see plan_tiles.
     """
     def __len__(self) -> int: ...
+    def tile(self, n: typing.SupportsInt | typing.SupportsIndex) -> TileGrid:
+        """
+        The grid of tile n alone.
+        """
     @property
     def image_shape(self) -> tuple[int, int]:
         """
@@ -57,6 +62,16 @@ class TileGrid:
         """
         (h, w) of a tile, in grid pixels.
         """
+
+class TileBlender:
+    """
+    Blends tiles one after another; see lcx_fast.ops.TileBlender.
+    """
+    def __init__(
+        self, grid: TileGrid, *, channels: typing.SupportsInt | typing.SupportsIndex, weights: str, mask: typing.Any
+    ) -> None: ...
+    def add(self, n: typing.SupportsInt | typing.SupportsIndex, tile: typing.Any) -> None: ...
+    def finish(self) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 
 class OpenVinoEngine:
     """
@@ -102,6 +117,7 @@ def extract_tiles(
     ]
     | None,
     mask: typing.Any,
+    out: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def fill_holes(

@@ -38,9 +38,7 @@ def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
         if path.is_dir():
             inside = sorted(p for p in path.rglob("*") if p.is_file() and _may_be_image(p.relative_to(path)))
             if not inside:
-                raise InvalidArgument(
-                    f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES - {''}))})"
-                )
+                raise InvalidArgument(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES - {''}))})")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None

@@ -33,9 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     infer = commands.add_parser("infer", help="find lesions in files or folders")
-    infer.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="DICOM, PNG, PGM, JPEG, or a folder"
-    )
+    infer.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="DICOM, PNG, PGM, JPEG, or a folder")
     infer.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (made if missing)")
     infer.add_argument(
         "--format", default="json,png", metavar="LIST", help="what to write: json, png, or both (default)"
@@ -45,9 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     infer.add_argument(
         "--precision", default="auto", metavar="P", help="auto, fp32, bf16, fp16 or int8 (default: auto)"
     )
-    infer.add_argument(
-        "--pixel-spacing", type=float, metavar="MM", help="overrides the spacing in the files, in mm"
-    )
+    infer.add_argument("--pixel-spacing", type=float, metavar="MM", help="overrides the spacing in the files, in mm")
     infer.add_argument("--json", action="store_true", help="print one JSON document per image, a line each")
 
     doctor = commands.add_parser("doctor", help="versions, devices, engines, and a self-test")
@@ -104,9 +100,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
     progress = Progress(len(paths))
     failed = 0
     progress.show(0, paths[0].name)
-    results = infer_files(
-        detector, paths, out=arguments.out, formats=formats, pixel_spacing_mm=arguments.pixel_spacing
-    )
+    results = infer_files(detector, paths, out=arguments.out, formats=formats, pixel_spacing_mm=arguments.pixel_spacing)
     for done, result in enumerate(results, start=1):
         progress.clear()
         if result.error is not None:

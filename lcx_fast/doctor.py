@@ -101,11 +101,7 @@ def describe(facts: dict[str, Any]) -> str:
         "engines, in the order tried:",
     ]
     for engine in facts["engines"]:
-        state = (
-            f"{engine['version']}, {engine['precision']}"
-            if engine["found"]
-            else f"not used: {engine['reason']}"
-        )
+        state = f"{engine['version']}, {engine['precision']}" if engine["found"] else f"not used: {engine['reason']}"
         lines.append(f"  {engine['name']} ({engine['device']}): {state}")
     test = facts["self_test"]
     if test["passed"]:

@@ -214,9 +214,7 @@ def _decode_jpeg(data: bytes) -> NDArray[Any]:
 def _decode_pgm(data: bytes) -> NDArray[Any]:
     """Netpbm's PGM: P5 (binary, two bytes big-endian above 255) or P2 (decimal)."""
     blank = rb"(?:\s|#[^\n\r]*[\n\r])+"
-    head = re.match(
-        rb"P([25])" + blank + rb"(\d{1,9})" + blank + rb"(\d{1,9})" + blank + rb"(\d{1,9})\s", data
-    )
+    head = re.match(rb"P([25])" + blank + rb"(\d{1,9})" + blank + rb"(\d{1,9})" + blank + rb"(\d{1,9})\s", data)
     if head is None:
         raise InvalidArgument("the PGM header is damaged")
     kind, width, height, largest = (int(number) for number in head.groups())

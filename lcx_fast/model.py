@@ -132,9 +132,7 @@ def read_model_spec(path: Path) -> ModelSpec:
         raise Unsupported(f"model {path}: its weights lie in other files; export it as one file")
     text = onnx_file.metadata.get(METADATA_KEY)
     if text is None:
-        raise InvalidArgument(
-            f"model {path}: no {METADATA_KEY!r} metadata; export it with `python -m training.export`"
-        )
+        raise InvalidArgument(f"model {path}: no {METADATA_KEY!r} metadata; export it with `python -m training.export`")
     try:
         document = json.loads(text)
         if document["schema_version"] != SCHEMA_VERSION:
@@ -159,9 +157,7 @@ def _parse(document: dict[str, Any], path: Path) -> ModelSpec:
     )
     if scoring.map not in outputs:
         raise ValueError(f"image_score.map {scoring.map!r} is not among the outputs")
-    thresholds = Thresholds(
-        **{key: float(document["thresholds"][key]) for key in ("low", "high", "min_area_mm2")}
-    )
+    thresholds = Thresholds(**{key: float(document["thresholds"][key]) for key in ("low", "high", "min_area_mm2")})
     if not 0 < thresholds.low <= thresholds.high < 1:
         raise ValueError(f"thresholds low {thresholds.low}, high {thresholds.high}")
     return ModelSpec(

@@ -22,6 +22,7 @@ __all__ = [
     "Normalisation",
     "RegionProps",
     "Regions",
+    "TileBlender",
     "TileGrid",
     "blend_tiles",
     "breast_mask",
@@ -118,6 +119,7 @@ def extract_tiles(
     *,
     normalisation: Normalisation | None = None,
     mask: Array | None = None,
+    out: NDArray[np.float32] | None = None,
     threads: int = 0,
 ) -> NDArray[np.float32]:
     """Cut an image into tiles on the model's grid: gather, area average, normalise and pad in one pass.
@@ -128,6 +130,7 @@ def extract_tiles(
         normalisation: None leaves plain averages.
         mask: as in ``plan_tiles``; where it is 0, and outside the image, a tile holds what ``low`` maps to (0 without
             a normalisation).
+        out: float32 [N, 1, h, w] to fill and return, instead of a new array.
         threads: most threads to use; 0 = all.
 
     Returns:
@@ -136,7 +139,7 @@ def extract_tiles(
     packed = None
     if normalisation is not None:
         packed = (normalisation.low, normalisation.high, normalisation.mean, normalisation.deviation)
-    return _core.extract_tiles(image, grid, normalisation=packed, mask=mask, threads=threads)
+    return _core.extract_tiles(image, grid, normalisation=packed, mask=mask, out=out, threads=threads)
 
 
 def resample(image: Array, *, scale: tuple[float, float], threads: int = 0) -> NDArray[np.float32]:
@@ -182,6 +185,35 @@ def blend_tiles(
         0 where none does.
     """
     return _core.blend_tiles(tiles, grid, weights=weights, mask=mask, threads=threads)
+
+
+class TileBlender:
+    """``blend_tiles`` one tile at a time: no more than one need be in memory, and that one stays in the cache.
+
+    Args:
+        grid: from ``plan_tiles``.
+        channels: C of the tiles.
+        weights: as in ``blend_tiles``.
+        mask: as in ``blend_tiles``.
+    """
+
+    def __init__(
+        self,
+        grid: TileGrid,
+        *,
+        channels: int = 1,
+        weights: Literal["gaussian", "constant"] = "gaussian",
+        mask: Array | None = None,
+    ) -> None:
+        self._core = _core.TileBlender(grid, channels=channels, weights=weights, mask=mask)
+
+    def add(self, n: int, tile: Array) -> None:
+        """Add tile n, float32 [C, h, w] with dense rows; n = 0, 1, 2, ... in this order."""
+        self._core.add(n, tile)
+
+    def finish(self) -> NDArray[np.float32]:
+        """float32 [C, H, W] of the grid's shape, once every tile has been added."""
+        return self._core.finish()
 
 
 def breast_mask(image: Array) -> NDArray[np.bool_]:

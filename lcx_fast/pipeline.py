@@ -18,7 +18,7 @@ from .images import Source, read_mammogram
 from .lesions import Lesion, find_lesions
 from .mammogram import Mammogram, PixelSpacing
 from .model import ModelSpec, model_path, read_model_spec
-from .preprocess import grid_mask, prepare
+from .preprocess import TilePlan, grid_mask, plan
 from .scoring import image_score
 
 RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis."
@@ -87,7 +87,7 @@ class ImageReport:
         probability_map: of lesions, on the model's grid.
         maps: every output of the model by name, likewise.
         mammogram: the image read.
-        timings: seconds by step: read, prepare, network, blend, lesions, total.
+        timings: seconds by step: read, tile (with finding the breast), network, blend, lesions; and total.
         warnings: one line each.
         model: the model that ran.
         engine: the engine that ran it.
@@ -110,6 +110,26 @@ class ImageReport:
         return image_report_to_dict(self)
 
 
+class StepClock:
+    """Adds up the time each step of an inference takes."""
+
+    STEPS = ("read", "tile", "network", "blend", "lesions")
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._seconds = dict.fromkeys(self.STEPS, 0.0)
+
+    def end_step(self, step: str) -> None:
+        """Count the time since the last call towards ``step``."""
+        now = time.perf_counter()
+        self._seconds[step] += now - self._last
+        self._last = now
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds by step, and their total."""
+        return self._seconds | {"total": sum(self._seconds.values())}
+
+
 class Detector:
     """A model, loaded once; safe to call from many threads.
 
@@ -121,13 +141,10 @@ class Detector:
     ) -> None:
         expected = (1, 1, *spec.tile_shape)
         if engine.input_shape != expected:
-            raise EngineError(
-                f"model {spec.name}: its input is {engine.input_shape}; its metadata says {expected}"
-            )
+            raise EngineError(f"model {spec.name}: its input is {engine.input_shape}; its metadata says {expected}")
         if engine.output_shape != (1, len(spec.outputs), *spec.tile_shape):
             raise EngineError(
-                f"model {spec.name}: its output is {engine.output_shape}; its metadata names "
-                f"{', '.join(spec.outputs)}"
+                f"model {spec.name}: its output is {engine.output_shape}; its metadata names {', '.join(spec.outputs)}"
             )
         self.spec = spec
         self.engine_info = EngineInfo(engine.name, engine.version, engine.device, engine.precision, skipped)
@@ -136,9 +153,7 @@ class Detector:
 
     def __repr__(self) -> str:
         info = self.engine_info
-        return (
-            f"Detector({self.spec.name} {self.spec.version}, {info.name} {info.precision} on {info.device})"
-        )
+        return f"Detector({self.spec.name} {self.spec.version}, {info.name} {info.precision} on {info.device})"
 
     def infer(self, source: Source, *, pixel_spacing_mm: float | None = None) -> ImageReport:
         """Find the lesions of one mammogram.
@@ -153,60 +168,59 @@ class Detector:
             InvalidArgument: if the source is nothing that can be read.
             EngineError: if the engine fails.
         """
-        started = time.perf_counter()
+        clock = StepClock()
         mammogram = read_mammogram(source, pixel_spacing_mm=pixel_spacing_mm)
-        read = time.perf_counter()
-        prepared = prepare(mammogram, self.spec, threads=self._threads)
-        tiled = time.perf_counter()
-        outputs = self._run(prepared.tiles)
-        ran = time.perf_counter()
-        blended = ops.blend_tiles(
-            outputs,
-            prepared.grid,
-            weights=self.spec.tile_weights,
-            mask=prepared.breast,
-            threads=self._threads,
-        )
-        done = time.perf_counter()
+        clock.end_step("read")
+        tile_plan = plan(mammogram, self.spec, threads=self._threads)
+        clock.end_step("tile")
+        blended = self._probabilities(mammogram, tile_plan, clock)
         maps = dict(zip(self.spec.outputs, blended, strict=True))
-        breast = grid_mask(prepared.breast, prepared.grid)
+        breast = grid_mask(tile_plan.breast, tile_plan.grid)
         score = image_score(maps[self.spec.image_score.map], breast, self.spec.image_score)
         lesions = find_lesions(
             maps,
-            grid=prepared.grid,
+            grid=tile_plan.grid,
             spacing=mammogram.spacing,
             thresholds=self.spec.thresholds,
             threads=self._threads,
         )
-        found = time.perf_counter()
+        clock.end_step("lesions")
         warnings = list(mammogram.warnings)
-        if not prepared.breast.any():
+        if not tile_plan.breast.any():
             warnings.append("no breast was found on this image; nothing was looked for")
-        wrapped = {name: self._wrap(values, prepared.grid, mammogram) for name, values in maps.items()}
+        wrapped = {name: self._wrap(values, tile_plan.grid, mammogram) for name, values in maps.items()}
         return ImageReport(
             score=score,
             lesions=lesions,
             probability_map=wrapped[self.spec.outputs[0]],
             maps=wrapped,
             mammogram=mammogram,
-            timings={
-                "read": read - started,
-                "prepare": tiled - read,
-                "network": ran - tiled,
-                "blend": done - ran,
-                "lesions": found - done,
-                "total": found - started,
-            },
+            timings=clock.seconds(),
             warnings=tuple(warnings),
             model=self.spec,
             engine=self.engine_info,
         )
 
-    def _run(self, tiles: NDArray[np.float32]) -> NDArray[np.float32]:
-        outputs = np.empty((len(tiles), *self._engine.output_shape[1:]), np.float32)
-        for k in range(len(tiles)):
-            self._engine.infer(tiles[k : k + 1], outputs[k : k + 1])
-        return outputs
+    def _probabilities(self, mammogram: Mammogram, tile_plan: TilePlan, clock: StepClock) -> NDArray[np.float32]:
+        """float32 [C, h, w]. One tile at a time, so that it is still in the cache when it is blended."""
+        tile = np.empty(self._engine.input_shape, np.float32)
+        output = np.empty(self._engine.output_shape, np.float32)
+        blender = ops.TileBlender(
+            tile_plan.grid,
+            channels=len(self.spec.outputs),
+            weights=self.spec.tile_weights,
+            mask=tile_plan.breast,
+        )
+        for n in range(len(tile_plan.grid)):
+            tile_plan.extract(mammogram.pixels, n, tile, threads=self._threads)
+            clock.end_step("tile")
+            self._engine.infer(tile, output)
+            clock.end_step("network")
+            blender.add(n, output[0])
+            clock.end_step("blend")
+        blended = blender.finish()
+        clock.end_step("blend")
+        return blended
 
     def _wrap(self, values: NDArray[np.float32], grid: ops.TileGrid, mammogram: Mammogram) -> ProbabilityMap:
         spacing = mammogram.spacing
@@ -241,7 +255,5 @@ def load_model(
         EngineError: if no engine can run the model.
     """
     spec = read_model_spec(model_path(name_or_path))
-    chosen, skipped = choose_engine(
-        spec.path, device=device, precision=precision, engine=engine, threads=threads
-    )
+    chosen, skipped = choose_engine(spec.path, device=device, precision=precision, engine=engine, threads=threads)
     return Detector(spec, chosen, skipped, threads=threads)

@@ -34,18 +34,24 @@ class CoarseView:
 
 
 @dataclass(frozen=True)
-class PreparedImage:
-    """What an engine needs of one image.
+class TilePlan:
+    """How to cut one image into a model's tiles.
 
     Attributes:
         grid: where the tiles lie.
-        tiles: float32 [N, 1, h, w], normalised.
+        normalisation: of their values.
         breast: bool [h, w], coarse, spread over the whole image.
     """
 
     grid: ops.TileGrid
-    tiles: NDArray[np.float32]
+    normalisation: ops.Normalisation
     breast: NDArray[np.bool_]
+
+    def extract(self, pixels: NDArray[Any], n: int, out: NDArray[np.float32], *, threads: int = 0) -> None:
+        """Fill ``out``, float32 [1, 1, h, w], with tile n."""
+        ops.extract_tiles(
+            pixels, self.grid.tile(n), normalisation=self.normalisation, mask=self.breast, out=out, threads=threads
+        )
 
 
 @dataclass(frozen=True)
@@ -95,8 +101,8 @@ def grid_scale(mammogram: Mammogram, spacing_mm: float) -> tuple[float, float]:
     return spacing_mm / mammogram.spacing.row_mm, spacing_mm / mammogram.spacing.column_mm
 
 
-def prepare(mammogram: Mammogram, spec: ModelSpec, *, threads: int = 0) -> PreparedImage:
-    """Find the breast, plan tiles over it, and fill them."""
+def plan(mammogram: Mammogram, spec: ModelSpec, *, threads: int = 0) -> TilePlan:
+    """Find the breast, its window of values, and the tiles that cover it."""
     coarse = coarse_view(mammogram.pixels, threads=threads)
     low, high = window_of(coarse, low_percentile=spec.low_percentile, high_percentile=spec.high_percentile)
     grid = ops.plan_tiles(
@@ -106,11 +112,7 @@ def prepare(mammogram: Mammogram, spec: ModelSpec, *, threads: int = 0) -> Prepa
         overlap=spec.tile_overlap,
         mask=coarse.breast,
     )
-    normalisation = ops.Normalisation(low, high, spec.mean, spec.deviation)
-    tiles = ops.extract_tiles(
-        mammogram.pixels, grid, normalisation=normalisation, mask=coarse.breast, threads=threads
-    )
-    return PreparedImage(grid, tiles, coarse.breast)
+    return TilePlan(grid, ops.Normalisation(low, high, spec.mean, spec.deviation), coarse.breast)
 
 
 def to_model_grid(
@@ -177,9 +179,7 @@ def breast_mask(image: Mammogram | NDArray[Any]) -> NDArray[np.bool_]:
     """
     pixels = image.pixels if isinstance(image, Mammogram) else np.asarray(image)
     if pixels.ndim != 2 or pixels.size == 0 or pixels.dtype.kind not in "buif":
-        raise InvalidArgument(
-            f"image is {pixels.dtype} {list(pixels.shape)}; a non-empty 2-D numeric array is needed"
-        )
+        raise InvalidArgument(f"image is {pixels.dtype} {list(pixels.shape)}; a non-empty 2-D numeric array is needed")
     if pixels.dtype not in PIXEL_DTYPES:
         pixels = pixels.astype(np.float32)
     height, width = pixels.shape

@@ -103,6 +103,47 @@ def test_blend_equals_the_definition(shape, tile, overlap, kind, channels, with_
     close(actual, expected)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 120), st.integers(1, 120)),
+    scale=st.sampled_from([(1.0, 1.0), (0.7, 2.3)]),
+    tile=st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    overlap=st.sampled_from([0.0, 0.25, 0.5, 0.9]),
+    kind=st.sampled_from(["gaussian", "constant"]),
+    with_mask=st.booleans(),
+    seed=st.integers(0, 2**31),
+)
+def test_one_tile_at_a_time_is_the_same(shape, scale, tile, overlap, kind, with_mask, seed):
+    rng = np.random.default_rng(seed)
+    image = random_image(rng, shape, np.uint16)
+    mask = rng.random((7, 5)) < 0.5 if with_mask else None
+    grid = ops.plan_tiles(shape, scale=scale, tile_shape=tile, overlap=overlap, mask=mask)
+    normalisation = ops.Normalisation(100, 60000, mean=0.2, deviation=0.3)
+    tiles = ops.extract_tiles(image, grid, normalisation=normalisation, mask=mask)
+    blender = ops.TileBlender(grid, channels=1, weights=kind, mask=mask)
+    buffer = np.empty((1, 1, *tile), np.float32)
+    for n in range(len(grid)):
+        ops.extract_tiles(image, grid.tile(n), normalisation=normalisation, mask=mask, out=buffer)
+        assert np.array_equal(buffer[0], tiles[n])
+        blender.add(n, buffer[0])
+    assert np.array_equal(blender.finish(), ops.blend_tiles(tiles, grid, weights=kind, mask=mask))
+
+
+def test_tiles_are_added_once_each_and_in_order():
+    grid = ops.plan_tiles((40, 40), tile_shape=(16, 16))
+    tile = np.zeros((1, 16, 16), np.float32)
+    blender = ops.TileBlender(grid)
+    with pytest.raises(InvalidArgument, match="the next one is 0"):
+        blender.add(1, tile)
+    blender.add(0, tile)
+    with pytest.raises(InvalidArgument, match="only 1 of"):
+        blender.finish()
+    with pytest.raises(InvalidArgument, match="needed"):
+        blender.add(1, tile[:, :8])
+    with pytest.raises(InvalidArgument, match="tile 99"):
+        grid.tile(99)
+
+
 @pytest.mark.parametrize("kind", ["gaussian", "constant"])
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
 def test_identity_network_gives_the_image_back(kind, overlap):

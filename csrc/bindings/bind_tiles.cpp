@@ -5,6 +5,7 @@
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
+#include "ops/blend_tiles/tile_blender.hpp"
 #include "ops/breast_mask/breast_mask.hpp"
 #include "ops/extract_tiles/extract_tiles.hpp"
 
@@ -21,7 +22,8 @@ TileGrid bind_plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<dou
 }
 
 py::array bind_extract_tiles(const py::object& image, const TileGrid& grid,
-                             std::optional<std::array<float, 4>> normalisation, const py::object& mask, int threads) {
+                             std::optional<std::array<float, 4>> normalisation, const py::object& mask,
+                             const py::object& out, int threads) {
   const py::array pixels = as_array(image, "image");
   const auto mask_view = optional_mask(mask);
   std::optional<Normalisation> normalise;
@@ -29,20 +31,77 @@ py::array bind_extract_tiles(const py::object& image, const TileGrid& grid,
     const auto& n = *normalisation;
     normalise = Normalisation{n[0], n[1], n[2], n[3]};
   }
-  auto [array, tiles] = make_array<float, 4>({grid.tile_count(), 1, grid.tile_shape[0], grid.tile_shape[1]});
-  dispatch<2, std::uint8_t, std::uint16_t, std::int16_t, float>(
-      pixels, "image", [&, &tiles_view = tiles](auto image_view) {
-        const py::gil_scoped_release release;
-        extract_tiles(image_view, grid, normalise, mask_view, tiles_view, threads);
-      });
+  const std::array<std::int64_t, 4> shape{grid.tile_count(), 1, grid.tile_shape[0], grid.tile_shape[1]};
+  py::array array;
+  if (out.is_none()) {
+    array = make_array<float, 4>(shape).first;
+  } else {
+    array = as_array(out, "out");
+    require_argument(array.writeable(), "out is read-only");
+  }
+  const auto tiles = view<float, 4>(array, "out");
+  require_argument(tiles.empty() || tiles.has_dense_rows(), "out needs dense rows");
+  dispatch<2, std::uint8_t, std::uint16_t, std::int16_t, float>(pixels, "image", [&](auto image_view) {
+    const py::gil_scoped_release release;
+    extract_tiles(image_view, grid, normalise, mask_view, tiles, threads);
+  });
   return array;
 }
 
+TileWeights weights_of(const std::string& name) {
+  require_argument(name == "gaussian" || name == "constant", "weights '", name, "'; accepted: gaussian, constant");
+  return name == "gaussian" ? TileWeights::kGaussian : TileWeights::kConstant;
+}
+
+/// cpu::TileBlender with the map it fills and the mask it clears by.
+class Blender {
+ public:
+  Blender(const TileGrid& grid, std::int64_t channels, const std::string& weights, const py::object& mask)
+      : mask_(mask),
+        mask_view_(optional_mask(mask)),
+        map_(make_map(grid, channels)),
+        blender_(grid, weights_of(weights), view<float, 3>(map_, "map")) {
+    blender_.clear_uncovered(0, grid.shape[0]);
+  }
+
+  void add(std::int64_t n, const py::object& tile) {
+    const auto& grid = blender_.grid();
+    require_argument(n == next_ && n < blender_.tile_count(), "tile ", n, "; the next one is ", next_, " of ",
+                     blender_.tile_count());
+    const auto tile_view = view<const float, 3>(tile, "tile");
+    const std::array<std::int64_t, 3> expected{map_.shape(0), grid.tile_shape[0], grid.tile_shape[1]};
+    require_argument(tile_view.shape == expected, "tile is ", shape_text(tile_view.shape),
+                     "; needed: ", shape_text(expected));
+    require_argument(tile_view.has_dense_rows(), "tile needs dense rows; pass a copy");
+    ++next_;
+    const py::gil_scoped_release release;
+    blender_.add(n, tile_view);
+  }
+
+  py::array finish() {
+    require_argument(next_ == blender_.tile_count(), "only ", next_, " of ", blender_.tile_count(),
+                     " tiles were added");
+    const py::gil_scoped_release release;
+    blender_.clear_outside(mask_view_, 0, blender_.grid().shape[0]);
+    return map_;
+  }
+
+ private:
+  static py::array make_map(const TileGrid& grid, std::int64_t channels) {
+    require_argument(channels >= 1, "channels ", channels, "; at least 1");
+    return make_array<float, 3>({channels, grid.shape[0], grid.shape[1]}).first;
+  }
+
+  py::object mask_;
+  TensorView<const std::uint8_t, 2> mask_view_;
+  py::array map_;
+  cpu::TileBlender blender_;
+  std::int64_t next_ = 0;
+};
+
 py::array bind_blend_tiles(const py::object& tiles, const TileGrid& grid, const std::string& weights,
                            const py::object& mask, int threads) {
-  require_argument(weights == "gaussian" || weights == "constant", "weights '", weights,
-                   "'; accepted: gaussian, constant");
-  const auto kind = weights == "gaussian" ? TileWeights::kGaussian : TileWeights::kConstant;
+  const auto kind = weights_of(weights);
   const auto tiles_view = view<const float, 4>(tiles, "tiles");
   require_argument(tiles_view.empty() || tiles_view.shape[3] == 1 || tiles_view.strides[3] == 1,
                    "tiles need dense rows; pass a copy");
@@ -88,11 +147,17 @@ void bind_tiles(py::module_& module) {
                                        [&](std::int64_t i, std::int64_t j) { return origins[i][j]; });
           },
           "int64 [N, 2]: first grid pixel (y, x) of each tile.")
+      .def("tile", &TileGrid::tile, py::arg("n"), "The grid of tile n alone.")
       .def("__len__", &TileGrid::tile_count);
+  py::class_<Blender>(module, "TileBlender", "Blends tiles one after another; see lcx_fast.ops.TileBlender.")
+      .def(py::init<const TileGrid&, std::int64_t, const std::string&, const py::object&>(), py::arg("grid"),
+           py::kw_only(), py::arg("channels"), py::arg("weights"), py::arg("mask"))
+      .def("add", &Blender::add, py::arg("n"), py::arg("tile"))
+      .def("finish", &Blender::finish);
   module.def("plan_tiles", &bind_plan_tiles, py::arg("image_shape"), py::kw_only(), py::arg("scale"),
              py::arg("tile_shape"), py::arg("overlap"), py::arg("mask"));
   module.def("extract_tiles", &bind_extract_tiles, py::arg("image"), py::arg("grid"), py::kw_only(),
-             py::arg("normalisation"), py::arg("mask"), py::arg("threads"));
+             py::arg("normalisation"), py::arg("mask"), py::arg("out"), py::arg("threads"));
   module.def("blend_tiles", &bind_blend_tiles, py::arg("tiles"), py::arg("grid"), py::kw_only(), py::arg("weights"),
              py::arg("mask"), py::arg("threads"));
   module.def("breast_mask", &bind_breast_mask, py::arg("image"));

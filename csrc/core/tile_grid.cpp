@@ -60,6 +60,13 @@ std::vector<std::array<std::int64_t, 2>> TileGrid::origins() const {
   return result;
 }
 
+TileGrid TileGrid::tile(std::int64_t n) const {
+  const auto all = origins();
+  require_argument(n >= 0 && n < static_cast<std::int64_t>(all.size()), "tile ", n, "; the grid has ", all.size());
+  const auto& origin = all[static_cast<std::size_t>(n)];
+  return {image_shape, scale, shape, tile_shape, {origin[0]}, {origin[1]}, {1}};
+}
+
 std::array<std::int64_t, 2> grid_shape(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale) {
   std::array<std::int64_t, 2> shape{};
   for (std::size_t axis = 0; axis < 2; ++axis) {

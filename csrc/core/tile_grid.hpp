@@ -27,6 +27,8 @@ struct TileGrid {
   std::int64_t tile_count() const;
   /// [N] pairs (y, x): the present tiles' first grid pixel.
   std::vector<std::array<std::int64_t, 2>> origins() const;
+  /// The grid of tile n alone. Throws Error(kInvalidArgument) unless 0 <= n < tile_count().
+  TileGrid tile(std::int64_t n) const;
 };
 
 /// Shape of the grid: ceil(image / scale), with a hair of tolerance so that 1000 / 0.1 is 10000 and not
