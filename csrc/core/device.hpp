@@ -15,6 +15,12 @@ struct Device {
   friend bool operator==(const Device&, const Device&) = default;
 };
 
+/// A CUDA stream (cudaStream_t), which an operation on a GPU puts its work on. The null stream is CUDA's default one.
+/// Ignored by operations on the CPU.
+struct Stream {
+  void* handle = nullptr;
+};
+
 inline std::string to_string(Device device) {
   return device.type == DeviceType::kCpu ? "cpu" : "cuda:" + std::to_string(device.index);
 }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/host_device.hpp"
 #include "core/tensor_view.hpp"
 
 namespace lcx {
@@ -51,8 +52,8 @@ TileGrid plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<double, 
 // A mask has any resolution and is spread over the whole image. Grid pixel i (of scale s, over n image
 // pixels) looks up the mask pixel under its centre: floor((i + 0.5) * s / n * m), kept within the m mask
 // pixels.
-inline std::int64_t mask_index(std::int64_t grid_index, double scale, std::int64_t image_extent,
-                               std::int64_t mask_extent) {
+LCX_HOST_DEVICE inline std::int64_t mask_index(std::int64_t grid_index, double scale, std::int64_t image_extent,
+                                               std::int64_t mask_extent) {
   const double at = (static_cast<double>(grid_index) + 0.5) * scale / static_cast<double>(image_extent) *
                     static_cast<double>(mask_extent);
   const auto index = static_cast<std::int64_t>(at);

@@ -22,40 +22,40 @@ namespace {
 
 template <typename T>
 void extract_tiles(TensorView<const T, 2>, const TileGrid&, const std::optional<Normalisation>&,
-                   TensorView<const std::uint8_t, 2>, TensorView<float, 4>) {
+                   TensorView<const std::uint8_t, 2>, TensorView<float, 4>, Stream) {
   refuse("extract_tiles");
 }
 template void extract_tiles<std::uint8_t>(TensorView<const std::uint8_t, 2>, const TileGrid&,
                                           const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
-                                          TensorView<float, 4>);
+                                          TensorView<float, 4>, Stream);
 template void extract_tiles<std::uint16_t>(TensorView<const std::uint16_t, 2>, const TileGrid&,
                                            const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
-                                           TensorView<float, 4>);
+                                           TensorView<float, 4>, Stream);
 template void extract_tiles<std::int16_t>(TensorView<const std::int16_t, 2>, const TileGrid&,
                                           const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
-                                          TensorView<float, 4>);
+                                          TensorView<float, 4>, Stream);
 template void extract_tiles<float>(TensorView<const float, 2>, const TileGrid&, const std::optional<Normalisation>&,
-                                   TensorView<const std::uint8_t, 2>, TensorView<float, 4>);
+                                   TensorView<const std::uint8_t, 2>, TensorView<float, 4>, Stream);
 
 void blend_tiles(TensorView<const float, 4>, const TileGrid&, TileWeights, TensorView<const std::uint8_t, 2>,
-                 TensorView<float, 3>) {
+                 TensorView<float, 3>, Stream) {
   refuse("blend_tiles");
 }
 
 void breast_mask(TensorView<const float, 2>, TensorView<std::uint8_t, 2>) { refuse("breast_mask"); }
 
-std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, TensorView<std::int32_t, 2>) {
+std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, TensorView<std::int32_t, 2>, Stream) {
   refuse("label_components");
 }
 
-void fill_holes(TensorView<const std::uint8_t, 2>, TensorView<std::uint8_t, 2>) { refuse("fill_holes"); }
+void fill_holes(TensorView<const std::uint8_t, 2>, TensorView<std::uint8_t, 2>, Stream) { refuse("fill_holes"); }
 
-RegionProps region_props(TensorView<const std::int32_t, 2>, TensorView<const float, 2>, std::int32_t) {
+RegionProps region_props(TensorView<const std::int32_t, 2>, TensorView<const float, 2>, std::int32_t, Stream) {
   refuse("region_props");
 }
 
-Contours trace_contours(TensorView<const std::uint8_t, 2>) { refuse("trace_contours"); }
+Contours trace_contours(TensorView<const std::uint8_t, 2>, Stream) { refuse("trace_contours"); }
 
-Lesions find_lesions(TensorView<const float, 2>, const LesionOptions&) { refuse("find_lesions"); }
+Lesions find_lesions(TensorView<const float, 2>, const LesionOptions&, Stream) { refuse("find_lesions"); }
 
 }  // namespace lcx::cuda

@@ -22,9 +22,10 @@ enum class TileWeights {
 /// the tiles
 ///          that cover it, or 0 where none does
 /// threads  most threads to use; 0 = all available
-/// Throws Error(kInvalidArgument) if shapes differ from the grid's.
+/// stream   for arrays on a GPU; nothing waits for it
+/// Throws Error(kInvalidArgument) if shapes differ from the grid's or devices differ.
 void blend_tiles(TensorView<const float, 4> tiles, const TileGrid& grid, TileWeights weights,
-                 TensorView<const std::uint8_t, 2> mask, TensorView<float, 3> map, int threads = 0);
+                 TensorView<const std::uint8_t, 2> mask, TensorView<float, 3> map, int threads = 0, Stream stream = {});
 
 namespace cpu {
 void blend_tiles(TensorView<const float, 4> tiles, const TileGrid& grid, TileWeights weights,
@@ -33,7 +34,7 @@ void blend_tiles(TensorView<const float, 4> tiles, const TileGrid& grid, TileWei
 
 namespace cuda {
 void blend_tiles(TensorView<const float, 4> tiles, const TileGrid& grid, TileWeights weights,
-                 TensorView<const std::uint8_t, 2> mask, TensorView<float, 3> map);
+                 TensorView<const std::uint8_t, 2> mask, TensorView<float, 3> map, Stream stream);
 }  // namespace cuda
 
 }  // namespace lcx

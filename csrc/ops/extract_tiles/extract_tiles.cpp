@@ -9,7 +9,7 @@ namespace lcx {
 template <typename T>
 void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                    const std::optional<Normalisation>& normalisation, TensorView<const std::uint8_t, 2> mask,
-                   TensorView<float, 4> tiles, int threads) {
+                   TensorView<float, 4> tiles, int threads, Stream stream) {
   require_argument(image.shape == grid.image_shape, "image is ", shape_text(image.shape), "; the grid was planned for ",
                    shape_text(grid.image_shape));
   const std::array<std::int64_t, 4> expected{grid.tile_count(), 1, grid.tile_shape[0], grid.tile_shape[1]};
@@ -17,6 +17,8 @@ void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                    shape_text(expected));
   require_argument(tiles.device == image.device, "image is on ", to_string(image.device), ", tiles on ",
                    to_string(tiles.device), "; both must be on one device");
+  require_argument(mask.empty() || mask.device == image.device, "image is on ", to_string(image.device), ", mask on ",
+                   to_string(mask.device), "; both must be on one device");
   if (normalisation) {
     const auto& n = *normalisation;
     require_argument(std::isfinite(n.low) && std::isfinite(n.high) && n.high > n.low, "window low ", n.low, ", high ",
@@ -26,7 +28,7 @@ void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
   }
   if (tiles.empty()) return;
   if (image.device.type == DeviceType::kCuda) {
-    cuda::extract_tiles<T>(image, grid, normalisation, mask, tiles);
+    cuda::extract_tiles<T>(image, grid, normalisation, mask, tiles, stream);
   } else {
     cpu::extract_tiles<T>(image, grid, normalisation, mask, tiles, threads);
   }
@@ -34,7 +36,7 @@ void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
 
 #define LCX_INSTANTIATE(T)                                                                                     \
   template void extract_tiles<T>(TensorView<const T, 2>, const TileGrid&, const std::optional<Normalisation>&, \
-                                 TensorView<const std::uint8_t, 2>, TensorView<float, 4>, int)
+                                 TensorView<const std::uint8_t, 2>, TensorView<float, 4>, int, Stream)
 LCX_INSTANTIATE(std::uint8_t);
 LCX_INSTANTIATE(std::uint16_t);
 LCX_INSTANTIATE(std::int16_t);

@@ -32,12 +32,13 @@ struct Normalisation {
 ///
 /// A grid pixel is the mean of the image over the area it covers, image pixels on its edge counting by the
 /// fraction covered, and only the part inside the image counting.
-/// Throws Error(kInvalidArgument) if shapes differ from the grid's, high <= low, or deviation is not
-/// positive.
+/// stream         for arrays on a GPU; nothing waits for it
+/// Throws Error(kInvalidArgument) if shapes differ from the grid's, devices differ, high <= low, or deviation is
+/// not positive.
 template <typename T>
 void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                    const std::optional<Normalisation>& normalisation, TensorView<const std::uint8_t, 2> mask,
-                   TensorView<float, 4> tiles, int threads = 0);
+                   TensorView<float, 4> tiles, int threads = 0, Stream stream = {});
 
 namespace cpu {
 template <typename T>
@@ -50,7 +51,7 @@ namespace cuda {
 template <typename T>
 void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                    const std::optional<Normalisation>& normalisation, TensorView<const std::uint8_t, 2> mask,
-                   TensorView<float, 4> tiles);
+                   TensorView<float, 4> tiles, Stream stream);
 }  // namespace cuda
 
 }  // namespace lcx

@@ -10,15 +10,17 @@ namespace lcx {
 ///
 /// mask    [H, W] uint8, nonzero = foreground
 /// filled  [H, W] uint8, dense rows, 0 or 1
+/// stream  for arrays on a GPU; nothing waits for it
 /// Throws Error(kInvalidArgument) if shapes or devices differ.
-void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t, 2> filled, int threads = 0);
+void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t, 2> filled, int threads = 0,
+                Stream stream = {});
 
 namespace cpu {
 void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t, 2> filled, int threads);
 }  // namespace cpu
 
 namespace cuda {
-void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t, 2> filled);
+void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t, 2> filled, Stream stream);
 }  // namespace cuda
 
 }  // namespace lcx

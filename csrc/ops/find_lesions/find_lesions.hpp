@@ -35,15 +35,16 @@ struct Lesions {
 ///    boundary, one point for each pair of neighbouring pixels it separates, placed between their centres
 ///    where the map, interpolated linearly, equals `low` (at the image's edge: on the edge; next to NaN:
 ///    half-way).
+/// stream: for arrays on a GPU; waited for once, twice where there are more than 2^9 lesions or 2^14 outline points.
 /// Throws Error(kInvalidArgument) unless low <= high, both finite, and min_area >= 1.
-Lesions find_lesions(TensorView<const float, 2> map, const LesionOptions& options, int threads = 0);
+Lesions find_lesions(TensorView<const float, 2> map, const LesionOptions& options, int threads = 0, Stream stream = {});
 
 namespace cpu {
 Lesions find_lesions(TensorView<const float, 2> map, const LesionOptions& options, int threads);
 }  // namespace cpu
 
 namespace cuda {
-Lesions find_lesions(TensorView<const float, 2> map, const LesionOptions& options);
+Lesions find_lesions(TensorView<const float, 2> map, const LesionOptions& options, Stream stream);
 }  // namespace cuda
 
 }  // namespace lcx

@@ -11,9 +11,11 @@ namespace lcx {
 ///
 /// mask    [H, W] uint8, nonzero = foreground
 /// labels  [H, W] int32, dense rows; 0 = background, 1 .. count in raster order of each component's first
-/// pixel Returns the number of components. Throws Error(kInvalidArgument) if shapes or devices differ.
+/// pixel
+/// stream  for arrays on a GPU; waited for once, to return the count
+/// Returns the number of components. Throws Error(kInvalidArgument) if shapes or devices differ.
 std::int32_t label_components(TensorView<const std::uint8_t, 2> mask, Connectivity connectivity,
-                              TensorView<std::int32_t, 2> labels, int threads = 0);
+                              TensorView<std::int32_t, 2> labels, int threads = 0, Stream stream = {});
 
 namespace cpu {
 std::int32_t label_components(TensorView<const std::uint8_t, 2> mask, Connectivity connectivity,
@@ -22,7 +24,7 @@ std::int32_t label_components(TensorView<const std::uint8_t, 2> mask, Connectivi
 
 namespace cuda {
 std::int32_t label_components(TensorView<const std::uint8_t, 2> mask, Connectivity connectivity,
-                              TensorView<std::int32_t, 2> labels);
+                              TensorView<std::int32_t, 2> labels, Stream stream);
 }  // namespace cuda
 
 }  // namespace lcx

@@ -18,9 +18,10 @@ struct RegionProps {
 ///
 /// labels  [H, W] int32, 0 = background, otherwise 1 .. count; a label without pixels has area 0
 /// values  [H, W] float32 without NaN, or empty
+/// stream  for arrays on a GPU; waited for once, to return the measurements
 /// Throws Error(kInvalidArgument) if shapes or devices differ or a label is outside 0 .. count.
 RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
-                         std::int32_t count);
+                         std::int32_t count, Stream stream = {});
 
 namespace cpu {
 RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
@@ -29,7 +30,7 @@ RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<co
 
 namespace cuda {
 RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
-                         std::int32_t count);
+                         std::int32_t count, Stream stream);
 }  // namespace cuda
 
 }  // namespace lcx

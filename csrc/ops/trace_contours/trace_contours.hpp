@@ -17,15 +17,16 @@ struct Contours {
 /// Traces the outer outlines and holes of the 8-connected components of a mask, in raster order of their
 /// first left edge. Filling the polygons by the even-odd rule gives the mask back.
 ///
-/// mask  [H, W] uint8, nonzero = foreground
-Contours trace_contours(TensorView<const std::uint8_t, 2> mask, int threads = 0);
+/// mask    [H, W] uint8, nonzero = foreground
+/// stream  for arrays on a GPU; waited for once, twice where there are more than 2^14 pixel edges
+Contours trace_contours(TensorView<const std::uint8_t, 2> mask, int threads = 0, Stream stream = {});
 
 namespace cpu {
 Contours trace_contours(TensorView<const std::uint8_t, 2> mask, int threads);
 }  // namespace cpu
 
 namespace cuda {
-Contours trace_contours(TensorView<const std::uint8_t, 2> mask);
+Contours trace_contours(TensorView<const std::uint8_t, 2> mask, Stream stream);
 }  // namespace cuda
 
 }  // namespace lcx
