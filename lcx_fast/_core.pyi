@@ -68,7 +68,13 @@ class TileBlender:
     Blends tiles one after another; see lcx_fast.ops.TileBlender.
     """
     def __init__(
-        self, grid: TileGrid, *, channels: typing.SupportsInt | typing.SupportsIndex, weights: str, mask: typing.Any
+        self,
+        grid: TileGrid,
+        *,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+        weights: str,
+        mask: typing.Any,
+        out: typing.Any,
     ) -> None: ...
     def add(self, n: typing.SupportsInt | typing.SupportsIndex, tile: typing.Any) -> None: ...
     def finish(self) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...

@@ -195,6 +195,7 @@ class TileBlender:
         channels: C of the tiles.
         weights: as in ``blend_tiles``.
         mask: as in ``blend_tiles``.
+        out: float32 [C, H, W] to fill and return, instead of a new array.
     """
 
     def __init__(
@@ -204,8 +205,9 @@ class TileBlender:
         channels: int = 1,
         weights: Literal["gaussian", "constant"] = "gaussian",
         mask: Array | None = None,
+        out: NDArray[np.float32] | None = None,
     ) -> None:
-        self._core = _core.TileBlender(grid, channels=channels, weights=weights, mask=mask)
+        self._core = _core.TileBlender(grid, channels=channels, weights=weights, mask=mask, out=out)
 
     def add(self, n: int, tile: Array) -> None:
         """Add tile n, float32 [C, h, w] with dense rows; n = 0, 1, 2, ... in this order."""

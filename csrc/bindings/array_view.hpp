@@ -76,6 +76,14 @@ std::pair<py::array_t<T>, TensorView<T, Rank>> make_array(const std::array<std::
   return {array, TensorView<T, Rank>(array.mutable_data(), shape)};
 }
 
+/// A new dense array of zeros: for large ones, fresh pages that cost nothing until they are written.
+template <typename T, std::size_t Rank>
+std::pair<py::array_t<T>, TensorView<T, Rank>> make_zeros(const std::array<std::int64_t, Rank>& shape) {
+  const py::tuple extents = py::cast(shape);
+  py::array_t<T> array = py::module_::import("numpy").attr("zeros")(extents, py::dtype::of<T>());
+  return {array, TensorView<T, Rank>(array.mutable_data(), shape)};
+}
+
 /// A copy of `count` rows of `columns` values each.
 template <typename T, typename Get>
 py::array_t<T> table(std::int64_t count, std::int64_t columns, const Get& get) {

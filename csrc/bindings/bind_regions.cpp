@@ -20,7 +20,7 @@ Connectivity connectivity_of(int value) {
 py::tuple bind_label_components(const py::object& mask, int connectivity, int threads) {
   const auto kind = connectivity_of(connectivity);
   const auto mask_view = view<const std::uint8_t, 2>(mask, "mask");
-  auto [array, labels] = make_array<std::int32_t, 2>(mask_view.shape);
+  auto [array, labels] = make_zeros<std::int32_t, 2>(mask_view.shape);
   std::int32_t count = 0;
   {
     const py::gil_scoped_release release;
@@ -31,7 +31,7 @@ py::tuple bind_label_components(const py::object& mask, int connectivity, int th
 
 py::array bind_fill_holes(const py::object& mask, int threads) {
   const auto mask_view = view<const std::uint8_t, 2>(mask, "mask");
-  auto [array, filled] = make_array<std::uint8_t, 2>(mask_view.shape);
+  auto [array, filled] = make_zeros<std::uint8_t, 2>(mask_view.shape);
   {
     const py::gil_scoped_release release;
     fill_holes(mask_view, filled, threads);

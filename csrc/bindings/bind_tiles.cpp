@@ -56,10 +56,11 @@ TileWeights weights_of(const std::string& name) {
 /// cpu::TileBlender with the map it fills and the mask it clears by.
 class Blender {
  public:
-  Blender(const TileGrid& grid, std::int64_t channels, const std::string& weights, const py::object& mask)
+  Blender(const TileGrid& grid, std::int64_t channels, const std::string& weights, const py::object& mask,
+          const py::object& out)
       : mask_(mask),
         mask_view_(optional_mask(mask)),
-        map_(make_map(grid, channels)),
+        map_(make_map(grid, channels, out)),
         blender_(grid, weights_of(weights), view<float, 3>(map_, "map")) {
     blender_.clear_uncovered(0, grid.shape[0]);
   }
@@ -87,9 +88,15 @@ class Blender {
   }
 
  private:
-  static py::array make_map(const TileGrid& grid, std::int64_t channels) {
+  static py::array make_map(const TileGrid& grid, std::int64_t channels, const py::object& out) {
     require_argument(channels >= 1, "channels ", channels, "; at least 1");
-    return make_array<float, 3>({channels, grid.shape[0], grid.shape[1]}).first;
+    const std::array<std::int64_t, 3> shape{channels, grid.shape[0], grid.shape[1]};
+    if (out.is_none()) return make_array<float, 3>(shape).first;
+    const py::array map = as_array(out, "out");
+    const auto map_view = view<float, 3>(map, "out");
+    require_argument(map_view.shape == shape, "out is ", shape_text(map_view.shape), "; needed: ", shape_text(shape));
+    require_argument(map.writeable() && map_view.has_dense_rows(), "out must be writeable, with dense rows");
+    return map;
   }
 
   py::object mask_;
@@ -150,8 +157,8 @@ void bind_tiles(py::module_& module) {
       .def("tile", &TileGrid::tile, py::arg("n"), "The grid of tile n alone.")
       .def("__len__", &TileGrid::tile_count);
   py::class_<Blender>(module, "TileBlender", "Blends tiles one after another; see lcx_fast.ops.TileBlender.")
-      .def(py::init<const TileGrid&, std::int64_t, const std::string&, const py::object&>(), py::arg("grid"),
-           py::kw_only(), py::arg("channels"), py::arg("weights"), py::arg("mask"))
+      .def(py::init<const TileGrid&, std::int64_t, const std::string&, const py::object&, const py::object&>(),
+           py::arg("grid"), py::kw_only(), py::arg("channels"), py::arg("weights"), py::arg("mask"), py::arg("out"))
       .def("add", &Blender::add, py::arg("n"), py::arg("tile"))
       .def("finish", &Blender::finish);
   module.def("plan_tiles", &bind_plan_tiles, py::arg("image_shape"), py::kw_only(), py::arg("scale"),

@@ -93,47 +93,65 @@ RunMask encode(TensorView<const T, 2> values, const Flag& flag_row, int threads)
   return mask;
 }
 
-// Union-find whose roots are the smallest member, so that a root's number is its component's first run.
+// Union-find over runs. A parent is never a later run than its child, so roots are their component's first run and
+// one pass in order resolves everybody.
 class DisjointRuns {
  public:
   explicit DisjointRuns(std::size_t count) : parent_(count) { std::iota(parent_.begin(), parent_.end(), 0); }
 
+  /// The first neighbour of a run that has none yet.
+  void adopt(std::int32_t run, std::int32_t neighbour) { parent(run) = find(neighbour); }
+
+  void join(std::int32_t run, std::int32_t neighbour) {
+    const std::int32_t a = find(run);
+    const std::int32_t b = find(neighbour);
+    parent(std::max(a, b)) = std::min(a, b);
+  }
+
+  /// Turns parents into component numbers 0, 1, ... by first run.
+  RunLabels number() && {
+    RunLabels result{std::move(parent_), 0};
+    for (std::size_t i = 0; i < result.labels.size(); ++i) {
+      const auto up = static_cast<std::size_t>(result.labels[i]);
+      result.labels[i] = up == i ? result.count++ : result.labels[up];
+    }
+    return result;
+  }
+
+ private:
+  std::int32_t& parent(std::int32_t run) { return parent_[static_cast<std::size_t>(run)]; }
+
   std::int32_t find(std::int32_t run) {
-    while (parent_[static_cast<std::size_t>(run)] != run) {
-      auto& up = parent_[static_cast<std::size_t>(run)];
-      up = parent_[static_cast<std::size_t>(up)];
-      run = up;
+    while (parent(run) != run) {
+      parent(run) = parent(parent(run));
+      run = parent(run);
     }
     return run;
   }
 
-  void join(std::int32_t a, std::int32_t b) {
-    a = find(a);
-    b = find(b);
-    parent_[static_cast<std::size_t>(std::max(a, b))] = std::min(a, b);
-  }
-
- private:
   std::vector<std::int32_t> parent_;
 };
 
-// Calls join(i, j) for each pair of runs in neighbouring rows that touch. `reach` is 1 where diagonals count.
-template <typename Join>
-void join_rows(const RunMask& mask, std::int32_t reach, const Join& join) {
+// Joins the runs of neighbouring rows that touch. `reach` is 1 where diagonals count.
+void join_rows(const RunMask& mask, std::int32_t reach, DisjointRuns& sets) {
+  const Run* origin = mask.runs.data();
   for (std::int64_t y = 1; y < mask.height; ++y) {
     const Run* above = mask.begin_of(y - 1);
     const Run* above_end = mask.end_of(y - 1);
-    const Run* below = mask.begin_of(y);
-    const Run* below_end = mask.end_of(y);
-    while (above != above_end && below != below_end) {
-      if (above->begin < below->end + reach && below->begin < above->end + reach) {
-        join(static_cast<std::int32_t>(above - mask.runs.data()), static_cast<std::int32_t>(below - mask.runs.data()));
+    for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run) {
+      while (above != above_end && above->end + reach <= run->begin) ++above;
+      const Run* at = above;
+      for (; at != above_end && at->begin < run->end + reach; ++at) {
+        const auto own = static_cast<std::int32_t>(run - origin);
+        const auto neighbour = static_cast<std::int32_t>(at - origin);
+        if (at == above) {
+          sets.adopt(own, neighbour);
+        } else {
+          sets.join(own, neighbour);
+        }
       }
-      if (above->end < below->end) {
-        ++above;
-      } else {
-        ++below;
-      }
+      // The last one may reach the next run too.
+      if (at != above) above = at - 1;
     }
   }
 }
@@ -168,15 +186,8 @@ RunMask encode_nonzero(TensorView<const std::uint8_t, 2> mask, int threads) {
 RunLabels label_runs(const RunMask& mask, Connectivity connectivity) {
   require_argument(mask.runs.size() < (1ULL << 31), "mask has ", mask.runs.size(), " runs; at most 2^31 - 1");
   DisjointRuns sets(mask.runs.size());
-  join_rows(mask, connectivity == Connectivity::kEight ? 1 : 0,
-            [&](std::int32_t a, std::int32_t b) { sets.join(a, b); });
-  RunLabels result;
-  result.labels.resize(mask.runs.size());
-  for (std::size_t i = 0; i < mask.runs.size(); ++i) {
-    const auto root = static_cast<std::size_t>(sets.find(static_cast<std::int32_t>(i)));
-    result.labels[i] = root == i ? result.count++ : result.labels[root];
-  }
-  return result;
+  join_rows(mask, connectivity == Connectivity::kEight ? 1 : 0, sets);
+  return std::move(sets).number();
 }
 
 RunMask fill_run_holes(const RunMask& mask) {

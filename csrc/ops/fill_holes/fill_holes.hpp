@@ -9,7 +9,7 @@ namespace lcx {
 /// Fills holes: background that is not 4-connected to the image's border becomes foreground.
 ///
 /// mask    [H, W] uint8, nonzero = foreground
-/// filled  [H, W] uint8, dense rows, 0 or 1
+/// filled  [H, W] uint8, dense rows, all 0 on entry; becomes 1 where filled
 /// stream  for arrays on a GPU; nothing waits for it
 /// Throws Error(kInvalidArgument) if shapes or devices differ.
 void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t, 2> filled, int threads = 0,

@@ -11,7 +11,6 @@ void fill_holes(TensorView<const std::uint8_t, 2> mask, TensorView<std::uint8_t,
   parallel_for(runs.height, 64, threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t y = begin; y < end; ++y) {
       std::uint8_t* row = filled.row(y);
-      std::fill(row, row + runs.width, std::uint8_t{0});
       for (const Run* run = runs.begin_of(y); run != runs.end_of(y); ++run) {
         std::fill(row + run->begin, row + run->end, std::uint8_t{1});
       }

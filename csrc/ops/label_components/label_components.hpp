@@ -10,8 +10,8 @@ namespace lcx {
 /// Numbers the connected components of a mask.
 ///
 /// mask    [H, W] uint8, nonzero = foreground
-/// labels  [H, W] int32, dense rows; 0 = background, 1 .. count in raster order of each component's first
-/// pixel
+/// labels  [H, W] int32, dense rows, all 0 on entry (background is never touched); becomes 1 .. count in raster order
+///         of each component's first pixel
 /// stream  for arrays on a GPU; waited for once, to return the count
 /// Returns the number of components. Throws Error(kInvalidArgument) if shapes or devices differ.
 std::int32_t label_components(TensorView<const std::uint8_t, 2> mask, Connectivity connectivity,

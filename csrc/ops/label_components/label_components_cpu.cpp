@@ -1,6 +1,4 @@
-// Runs are labelled by union-find (Note [Runs]) and painted; each label pixel is written once.
-
-#include <algorithm>
+// Runs are labelled by union-find (Note [Runs]) and painted; background is left as it is.
 
 #include "core/parallel_for.hpp"
 #include "ops/label_components/label_components.hpp"
@@ -14,14 +12,11 @@ std::int32_t label_components(TensorView<const std::uint8_t, 2> mask, Connectivi
   parallel_for(runs.height, 64, threads, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t y = begin; y < end; ++y) {
       std::int32_t* row = labels.row(y);
-      std::int64_t at = 0;
       for (const Run* run = runs.begin_of(y); run != runs.end_of(y); ++run) {
-        std::fill(row + at, row + run->begin, 0);
-        std::fill(row + run->begin, row + run->end,
-                  components.labels[static_cast<std::size_t>(run - runs.runs.data())] + 1);
-        at = run->end;
+        const std::int32_t label = components.labels[static_cast<std::size_t>(run - runs.runs.data())] + 1;
+        // Written out: most runs of a noisy mask are too short to be worth a call.
+        for (std::int32_t x = run->begin; x < run->end; ++x) row[x] = label;
       }
-      std::fill(row + at, row + runs.width, 0);
     }
   });
   return components.count;
