@@ -33,6 +33,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage  # type: ignore[import-untyped]
 
+from .record import DatasetError as DatasetError
+
 Pathology = Literal["malignant", "benign", "normal"]
 Split = Literal["train", "val"]
 
@@ -42,10 +44,6 @@ RESIZED_SIDE = 512
 DEFAULT_RESIZE_FACTOR = 4.6
 UNANNOTATED_VALIDATION_FRACTION = 0.25
 IGNORED = -1  # training.annotation.IGNORED
-
-
-class DatasetError(ValueError):
-    """The folder contradicts its published layout."""
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,11 @@ class RecordSet:
         return masks
 
     def read_all(self) -> Iterator[tuple[Record, Mammogram, list[tuple[LesionClass, Mask]]]]:
-        """Every record with its image and masks; an image that cannot be read is skipped and logged."""
+        """Every record with its image and masks.
+
+        An image that cannot be read is skipped and logged, and so is one that lacks an outline: a lesion nobody
+        can place would count as background.
+        """
         from lcx_fast.errors import LcxError
 
         for record in self:
@@ -177,7 +181,9 @@ class RecordSet:
             except (LcxError, DatasetError, OSError) as error:
                 self.skipped.add(record.name, error)
                 continue
-            yield record, mammogram, self.outline_masks(record, mammogram.shape)
+            masks = self.outline_masks(record, mammogram.shape)
+            if len(masks) == len(record.outlines):
+                yield record, mammogram, masks
 
 
 def with_facts(mammogram: Mammogram, record: Record) -> Mammogram:
