@@ -9,7 +9,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +64,14 @@ def summary_line(result: Result) -> str:
         f"{result.path.name}: {view}, score {report.score:.2f}, {count} lesion{'' if count == 1 else 's'}{best}, "
         f"{report.timings['total'] * 1e3:.0f} ms"
     )
-    return line + "".join(f"\n  warning: {warning}" for warning in report.warnings)
+    return line
+
+
+def print_warnings(warnings: Mapping[str, Sequence[str]]) -> None:
+    """Each warning once, with the images it is about."""
+    for warning, names in warnings.items():
+        where = names[0] if len(names) == 1 else f"{len(names)} images"
+        print(f"warning, {where}: {warning}", file=sys.stderr)
 
 
 class Progress:
@@ -99,6 +106,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
     detector = load_model(arguments.model, device=arguments.device, precision=arguments.precision)
     progress = Progress(len(paths))
     failed = 0
+    warnings: dict[str, list[str]] = {}
     progress.show(0, paths[0].name)
     results = infer_files(detector, paths, out=arguments.out, formats=formats, pixel_spacing_mm=arguments.pixel_spacing)
     for done, result in enumerate(results, start=1):
@@ -106,12 +114,14 @@ def run_infer(arguments: argparse.Namespace) -> int:
         if result.error is not None:
             failed += 1
             print(summary_line(result), file=sys.stderr)
-        elif result.report is not None and arguments.json:
-            print(json.dumps(result.report.to_dict(), allow_nan=False), flush=True)
-        else:
-            print(summary_line(result), flush=True)
+        elif result.report is not None:
+            shown = json.dumps(result.report.to_dict(), allow_nan=False) if arguments.json else summary_line(result)
+            print(shown, flush=True)
+            for warning in result.report.warnings:
+                warnings.setdefault(warning, []).append(result.path.name)
         if done < len(paths):
             progress.show(done, paths[done].name)
+    print_warnings(warnings)
     if failed:
         print(f"{failed} of {len(paths)} files could not be read", file=sys.stderr)
     return EXIT_BAD_INPUT if failed else EXIT_OK

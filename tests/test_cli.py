@@ -52,12 +52,15 @@ def test_json_lines(films, model, capsys):
     assert [d["image"]["name"] for d in documents] == ["a.pgm", "b.pgm"]
 
 
+def test_a_warning_is_said_once(films, model, capsys):
+    assert cli.main(["infer", str(films), "--model", model]) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning, ")]
+    assert len(warnings) == 1 and "2 images" in warnings[0] and "spacing" in warnings[0]
+
+
 def test_one_format_only(films, model, tmp_path):
     out = tmp_path / "out"
-    assert (
-        cli.main(["infer", str(films / "a.pgm"), "--out", str(out), "--format", "json", "--model", model])
-        == 0
-    )
+    assert cli.main(["infer", str(films / "a.pgm"), "--out", str(out), "--format", "json", "--model", model]) == 0
     assert [p.name for p in out.iterdir()] == ["a.json"]
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 
+import dicom_files
 import numpy as np
 import pytest
 from models import METADATA, breast_image, write_brightness_model
@@ -103,6 +104,22 @@ def test_every_kind_of_source_gives_the_same(detector, tmp_path):
     reports = [infer(detector, source) for source in sources]
     assert len({report.score for report in reports}) == 1
     assert len({report.lesions[0].area_px for report in reports}) == 1
+
+
+def test_the_transfer_syntax_does_not_matter(detector):
+    image = breast_image([(100, 50, 12), (200, 60, 17)])
+    image += np.random.default_rng(0).integers(0, 200, image.shape, np.uint16)  # nothing for a codec to simplify
+    documents = []
+    for syntax in (*dicom_files.NATIVE, *dicom_files.LOSSLESS):
+        document = detector.infer(dicom_files.make_file(image, syntax), pixel_spacing_mm=0.5).to_dict()
+        documents.append((document["score"], document["lesions"]))
+    assert len(documents[0][1]) == 2
+    assert all(document == documents[0] for document in documents)
+
+
+def test_no_patient_data_in_a_report(detector):
+    data = dicom_files.make_file(breast_image(), PatientName=dicom_files.SECRET, PatientID=dicom_files.SECRET)
+    assert dicom_files.SECRET not in json.dumps(detector.infer(data).to_dict())
 
 
 @pytest.mark.parametrize(
