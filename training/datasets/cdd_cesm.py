@@ -228,11 +228,7 @@ def _unannotated_records(folder: Path) -> list[CddCesmRecord]:
     """See Note [Unannotated images]."""
     pattern = re.compile(r"(normal|benign)_(left|right)_IM(\d+)\.jpg")
     found = sorted(
-        (
-            (int(match[3]), path, match)
-            for path in folder.glob("*.jpg")
-            if (match := pattern.fullmatch(path.name))
-        ),
+        ((int(match[3]), path, match) for path in folder.glob("*.jpg") if (match := pattern.fullmatch(path.name))),
         key=lambda item: (item[0], item[1].name),
     )
     first_validation = round(len(found) * (1.0 - UNANNOTATED_VALIDATION_FRACTION))
@@ -265,9 +261,7 @@ def _shape_points(shape: Mapping[str, object]) -> NDArray[np.float64] | None:
     """Points whose bounding box is the shape's; None if the shape is of no use."""
     kind = shape.get("name")
     if kind in ("polygon", "polyline"):
-        return np.stack(
-            [np.asarray(shape["all_points_x"], float), np.asarray(shape["all_points_y"], float)], axis=1
-        )
+        return np.stack([np.asarray(shape["all_points_x"], float), np.asarray(shape["all_points_y"], float)], axis=1)
     if kind == "circle":
         radius_x = radius_y = float(str(shape["r"]))
     elif kind == "ellipse" and abs(np.sin(2.0 * float(str(shape.get("theta", 0.0))))) < 0.05:

@@ -126,6 +126,10 @@ class Dataset(Protocol):
         """Each outline as bool [H, W] in source pixels; one that cannot be had is skipped and logged."""
         ...
 
+    def read_all(self) -> Iterator[tuple[Record, Mammogram, list[tuple[LesionClass, Mask]]]]:
+        """Every record with its image and masks; what cannot be had whole is skipped and logged."""
+        ...
+
 
 class RecordSet:
     """The common part of the readers: holds the records, reads DICOM and ordinary images, fills outlines.
