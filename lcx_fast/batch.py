@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .errors import DicomError, InvalidArgument, LcxError
+from .images import read_mammogram
+from .mammogram import Mammogram
 from .pipeline import Detector, ImageReport
 
-#: What is taken from a folder. Files without a suffix are taken too: DICOM exports often have none.
-SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".png", ".pgm", ".jpg", ".jpeg", ".tif", ".tiff", ""})
-#: Files that lie beside images without being any.
-NOT_IMAGES = frozenset({"DICOMDIR", "LICENSE", "README", "VERSION"})
+#: What is taken from a folder, besides files without a suffix that say they are DICOM (exports often have none).
+SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".png", ".pgm", ".jpg", ".jpeg", ".tif", ".tiff"})
 
 FORMATS = ("json", "png")
 
@@ -36,9 +38,9 @@ def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and _may_be_image(p.relative_to(path)))
+            inside = sorted(p for p in path.rglob("*") if p.is_file() and _may_be_image(p, path))
             if not inside:
-                raise InvalidArgument(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES - {''}))})")
+                raise InvalidArgument(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None
@@ -47,9 +49,16 @@ def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def _may_be_image(path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.parts)
-    return not hidden and path.suffix.lower() in SUFFIXES and path.name not in NOT_IMAGES
+def _may_be_image(path: Path, folder: Path) -> bool:
+    if any(part.startswith(".") for part in path.relative_to(folder).parts):
+        return False
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return path.name != "DICOMDIR" and file.read(132)[128:] == b"DICM"
+    except OSError:
+        return True  # listed, so that its error is told
 
 
 def result_names(paths: Sequence[Path]) -> tuple[str, ...]:
@@ -83,7 +92,8 @@ def infer_files(
         pixel_spacing_mm: overrides whatever the files say.
 
     Yields:
-        One result per path, in order. A file that cannot be read gives a result with its error.
+        One result per path, in order; its ``read`` time overlaps the file before. A file that cannot be read gives a
+        result with its error.
 
     Raises:
         EngineError, DeviceError: what would stop every other file too.
@@ -93,14 +103,34 @@ def infer_files(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidArgument(f"{out}: cannot be made a folder ({error.strerror})") from error
-    for path, name in zip(paths, result_names(paths), strict=True):
-        try:
-            report = detector.infer(path, pixel_spacing_mm=pixel_spacing_mm)
-            written = write_results(report, out, name, formats) if out is not None else ()
-        except (DicomError, InvalidArgument) as error:
-            yield Result(path, None, error)
-            continue
-        yield Result(path, report, None, written)
+    names = result_names(paths)
+    # One film is read while the one before it is inferred; decoders release the GIL.
+    with ThreadPoolExecutor(1, thread_name_prefix="lcx-read") as reader:
+        ahead = reader.submit(_read, paths[0], pixel_spacing_mm) if paths else None
+        for i, (path, name) in enumerate(zip(paths, names, strict=True)):
+            assert ahead is not None
+            read = ahead
+            ahead = reader.submit(_read, paths[i + 1], pixel_spacing_mm) if i + 1 < len(paths) else None
+            try:
+                mammogram, seconds = read.result()
+                report = _with_read_time(detector.infer(mammogram), seconds)
+                written = write_results(report, out, name, formats) if out is not None else ()
+            except (DicomError, InvalidArgument) as error:
+                yield Result(path, None, error)
+                continue
+            yield Result(path, report, None, written)
+
+
+def _read(path: Path, pixel_spacing_mm: float | None) -> tuple[Mammogram, float]:
+    started = time.perf_counter()
+    mammogram = read_mammogram(path, pixel_spacing_mm=pixel_spacing_mm)
+    return mammogram, time.perf_counter() - started
+
+
+def _with_read_time(report: ImageReport, seconds: float) -> ImageReport:
+    timings = {**report.timings, "read": seconds}
+    timings["total"] = sum(value for step, value in timings.items() if step != "total")
+    return replace(report, timings=timings)
 
 
 def write_results(report: ImageReport, out: Path, name: str, formats: Sequence[str]) -> tuple[Path, ...]:

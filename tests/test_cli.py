@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import dicom_files
 import numpy as np
 import pytest
 from models import breast_image, write_brightness_model
@@ -32,6 +33,7 @@ def films(tmp_path):
     write_pgm(folder / "a.pgm", breast_image())
     write_pgm(folder / "sub" / "b.pgm", breast_image([]))
     (folder / "notes.txt").write_text("not an image")
+    (folder / "LICENSE").write_text("not an image either, and without a suffix")
     return folder
 
 
@@ -50,6 +52,12 @@ def test_json_lines(films, model, capsys):
     assert cli.main(["infer", str(films), "--json", "--model", model]) == 0
     documents = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [d["image"]["name"] for d in documents] == ["a.pgm", "b.pgm"]
+
+
+def test_dicom_files_need_no_suffix(tmp_path, model, capsys):
+    (tmp_path / "IM0001").write_bytes(dicom_files.make_file(breast_image()))
+    assert cli.main(["infer", str(tmp_path), "--model", model]) == 0
+    assert capsys.readouterr().out.startswith("IM0001: ")
 
 
 def test_a_warning_is_said_once(films, model, capsys):
