@@ -108,9 +108,7 @@ def native_value(pixels: NDArray[Any], syntax: str = EXPLICIT) -> bytes:
     return value + b"\0" * (len(value) % 2)
 
 
-def encapsulate(
-    frames: Sequence[bytes], *, offsets: bool = False, pieces: int = 1, close: bool = True
-) -> bytes:
+def encapsulate(frames: Sequence[bytes], *, offsets: bool = False, pieces: int = 1, close: bool = True) -> bytes:
     """Encapsulated frames, each in a number of pieces, with a basic offset table or an empty one."""
     items: list[bytes] = []
     starts: list[int] = []
@@ -158,9 +156,7 @@ def rle(pixels: NDArray[Any]) -> bytes:
     segments = []
     for plane in range(size):
         rows = planes.reshape(pixels.shape[0], -1)[:, plane::size]
-        segment = b"".join(
-            bytes(imagecodecs.packbits_encode(np.ascontiguousarray(row).tobytes())) for row in rows
-        )
+        segment = b"".join(bytes(imagecodecs.packbits_encode(np.ascontiguousarray(row).tobytes())) for row in rows)
         segments.append(segment + b"\0" * (len(segment) % 2))
     starts = [64 + sum(map(len, segments[:i])) for i in range(size)]
     return struct.pack("<16I", size, *starts, *[0] * (15 - size)) + b"".join(segments)

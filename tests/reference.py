@@ -70,9 +70,7 @@ def plan_tiles(image_shape, scale, tile_shape, overlap, mask=None):
 
 def _meets(mask, y, x, tile_shape, shape, scale, image_shape):
     ranges = []
-    for start, tile, extent, s, n, m in zip(
-        (y, x), tile_shape, shape, scale, image_shape, mask.shape, strict=True
-    ):
+    for start, tile, extent, s, n, m in zip((y, x), tile_shape, shape, scale, image_shape, mask.shape, strict=True):
         last = min(start + tile, extent) - 1
         first_index, last_index = (min(int((i + 0.5) * s / n * m), m - 1) for i in (start, last))
         ranges.append(slice(first_index, last_index + 1))

@@ -40,9 +40,7 @@ def files(tmp_path):
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_main_job_with_every_python_socket_refused(files, engine):
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *files, engine], capture_output=True, text=True, timeout=120
-    )
+    result = subprocess.run([sys.executable, "-c", SCRIPT, *files, engine], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0 and result.stdout.strip() == "done", (result.returncode, result.stderr)
 
 
@@ -86,9 +84,7 @@ print("done")
 """
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() != "x86_64", reason="the filter is for x86-64 Linux"
-)
+@pytest.mark.skipif(sys.platform != "linux" or platform.machine() != "x86_64", reason="the filter is for x86-64 Linux")
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
 def test_main_job_never_makes_the_socket_system_call(files, engine):
     result = subprocess.run(

@@ -21,9 +21,7 @@ def spiral(n):
         while True:
             far = (y + 2 * heading[0], x + 2 * heading[1])
             near = (y + heading[0], x + heading[1])
-            if not (0 <= near[0] < n and 0 <= near[1] < n) or (
-                0 <= far[0] < n and 0 <= far[1] < n and mask[far]
-            ):
+            if not (0 <= near[0] < n and 0 <= near[1] < n) or (0 <= far[0] < n and 0 <= far[1] < n and mask[far]):
                 break
             y, x = near
             mask[y, x] = True
@@ -190,9 +188,7 @@ def test_find_lesions_equals_the_definition(shape, low, margin, min_area, fill, 
         np.testing.assert_allclose(found.centroid[i], lesion["centroid"], rtol=1e-12)
         for name in ("mean", "max", "top_mean"):
             np.testing.assert_allclose(getattr(found, name)[i], lesion[name], rtol=1e-6)
-        np.testing.assert_allclose(
-            sorted(map(tuple, found.outlines[i])), sorted(lesion["outline"]), atol=1e-12
-        )
+        np.testing.assert_allclose(sorted(map(tuple, found.outlines[i])), sorted(lesion["outline"]), atol=1e-12)
         assert reference.signed_area(found.outlines[i]) >= 0
 
 

@@ -56,15 +56,11 @@ def folder(tmp_path: Path) -> Path:
     write_table(tmp_path / "resized512.csv", resized)
     for entry in native:
         size, stem = (1000, 1600), entry["name"]
-        write_image(
-            tmp_path / f"native/images/{stem}.jpg", size=size, breast=(slice(100, 1500), slice(0, 800))
-        )
+        write_image(tmp_path / f"native/images/{stem}.jpg", size=size, breast=(slice(100, 1500), slice(0, 800)))
         write_mask(tmp_path / f"native/masks/{stem}.png", size=size, boxes=[(300, 400, 420, 600)])
     for entry in resized:
         size, stem = (512, 512), entry["name"]
-        write_image(
-            tmp_path / f"resized512/images/{stem}.jpg", size=size, breast=(slice(10, 500), slice(150, 350))
-        )
+        write_image(tmp_path / f"resized512/images/{stem}.jpg", size=size, breast=(slice(10, 500), slice(150, 350)))
         # A mass and a long thin arc; in native pixels four times as large.
         boxes = [(200, 100, 260, 180), (150, 20, 158, 420)]
         write_mask(tmp_path / f"resized512/masks/{stem}.png", size=size, boxes=boxes)

@@ -59,22 +59,16 @@ def test_inside_bag_loss(logits: torch.Tensor, lesions: tuple[torch.Tensor, ...]
     for lesion in lesions:
         p = np.sort(sigmoid(array(logits)[array(lesion)]))[::-1]
         expected.append(np.mean(-np.log(p[: math.ceil(0.4 * p.size)])))
-    assert losses.inside_bag_loss(logits, lesions, top_fraction=0.4).item() == pytest.approx(
-        np.mean(expected)
-    )
+    assert losses.inside_bag_loss(logits, lesions, top_fraction=0.4).item() == pytest.approx(np.mean(expected))
     assert torch.autograd.gradcheck(lambda z: losses.inside_bag_loss(z, lesions, top_fraction=0.4), logits)
 
 
 @pytest.mark.parametrize(("floor", "ceiling"), [(0.4, 0.85), (0.9, 0.95), (0.05, 0.1)])
-def test_size_loss(
-    logits: torch.Tensor, lesions: tuple[torch.Tensor, ...], floor: float, ceiling: float
-) -> None:
+def test_size_loss(logits: torch.Tensor, lesions: tuple[torch.Tensor, ...], floor: float, ceiling: float) -> None:
     means = [sigmoid(array(logits)[array(lesion)]).mean() for lesion in lesions]
     expected = np.mean([max(0.0, floor - m) ** 2 + max(0.0, m - ceiling) ** 2 for m in means])
     assert losses.size_loss(logits, lesions, floor=floor, ceiling=ceiling).item() == pytest.approx(expected)
-    assert torch.autograd.gradcheck(
-        lambda z: losses.size_loss(z, lesions, floor=floor, ceiling=ceiling), logits
-    )
+    assert torch.autograd.gradcheck(lambda z: losses.size_loss(z, lesions, floor=floor, ceiling=ceiling), logits)
 
 
 @pytest.mark.parametrize("distance", [1, 2, 3])

@@ -31,9 +31,7 @@ def outline(*boxes: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def test_detections_are_ranked_and_small_or_faint_ones_left_out() -> None:
-    probability = blobs(
-        (0, 0, 10, 10, 0.7), (20, 20, 30, 30, 0.9), (40, 40, 44, 44, 0.99), (50, 0, 60, 9, 0.4)
-    )
+    probability = blobs((0, 0, 10, 10, 0.7), (20, 20, 30, 30, 0.9), (40, 40, 44, 44, 0.99), (50, 0, 60, 9, 0.4))
     labels, scores = metrics.find_detections(probability, pixel_spacing_mm=1.0)
     assert scores == pytest.approx([0.9, 0.7])
     assert labels[25, 25] == 1 and labels[5, 5] == 2 and labels[41, 41] == 0
@@ -49,9 +47,7 @@ def test_overlaps() -> None:
 
 def test_average_precision_by_hand() -> None:
     # Descending scores: hit, miss, hit; three outlines. Precision at the hits: 1, 2/3.
-    first = result(
-        blobs((0, 0, 10, 10, 0.9), (20, 0, 30, 10, 0.8)), outline((0, 0, 10, 10), (40, 40, 50, 50))
-    )
+    first = result(blobs((0, 0, 10, 10, 0.9), (20, 0, 30, 10, 0.8)), outline((0, 0, 10, 10), (40, 40, 50, 50)))
     second = result(blobs((0, 0, 10, 10, 0.7)), outline((0, 0, 10, 9)))
     assert metrics.average_precision([first, second]) == pytest.approx((1 + 2 / 3) / 3)
 

@@ -40,9 +40,7 @@ def one_thread() -> Iterator[None]:
 def config() -> Config:
     """The shipped settings, cut down to seconds."""
     full = read_config(CONFIG)
-    train = dataclasses.replace(
-        full.train, epochs=3, steps_per_epoch=2, batch_size=2, warmup_steps=1, validate_every=3
-    )
+    train = dataclasses.replace(full.train, epochs=3, steps_per_epoch=2, batch_size=2, warmup_steps=1, validate_every=3)
     augment = dataclasses.replace(full.augment, crop=(64, 32))
     network = dataclasses.replace(full.network, decoder_width=8)
     return dataclasses.replace(full, train=train, augment=augment, network=network)
@@ -99,9 +97,7 @@ def test_export_keeps_the_function_and_the_metadata(tmp_path: Path, config: Conf
     torch.manual_seed(0)
     network = LesionNetwork(decoder_width=8)
     thresholds = {"low": 0.4, "high": 0.6, "min_area_mm2": 25.0}
-    metadata = export.make_metadata(
-        network, config, thresholds=thresholds, metrics={"epoch": 3}, operating_points={}
-    )
+    metadata = export.make_metadata(network, config, thresholds=thresholds, metrics={"epoch": 3}, operating_points={})
     path = tmp_path / "tiny.onnx"
     assert export.export_onnx(network, path, metadata=metadata, tile_shape=(64, 96)) < 1e-4
     assert export.read_metadata(path) == json.loads(json.dumps(metadata))
@@ -126,15 +122,11 @@ def test_a_file_over_the_limit_is_refused_and_removed(
 ) -> None:
     monkeypatch.setattr(export, "MAX_BYTES", 1000)
     with pytest.raises(ValueError, match="limit 1000"):
-        export.export_onnx(
-            LesionNetwork(decoder_width=8), tmp_path / "a.onnx", metadata={}, tile_shape=(32, 32)
-        )
+        export.export_onnx(LesionNetwork(decoder_width=8), tmp_path / "a.onnx", metadata={}, tile_shape=(32, 32))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(
-    tmp_path: Path, config: Config, samples: list[Sample]
-) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, config: Config, samples: list[Sample]) -> None:
     whole = Trainer(config, samples, tmp_path / "whole", pretrained=False)
     whole.run()
     Trainer(config, samples, tmp_path / "killed", pretrained=False).run(until=1)
@@ -149,9 +141,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert (tmp_path / "whole" / "best.safetensors").is_file()
 
 
-def test_a_run_folder_of_other_settings_is_refused(
-    tmp_path: Path, config: Config, samples: list[Sample]
-) -> None:
+def test_a_run_folder_of_other_settings_is_refused(tmp_path: Path, config: Config, samples: list[Sample]) -> None:
     Trainer(config, samples, tmp_path, pretrained=False).run(until=1)
     other = dataclasses.replace(config, train=dataclasses.replace(config.train, seed=99))
     with pytest.raises(ValueError, match="other settings"):

@@ -40,9 +40,7 @@ def zones(labels: Tensor, breast: Tensor, *, ring_px: float) -> Zones:
     near = dilate_disk(marked, radius=ring_px) & breast
     finding_ids = [int(k) for k in torch.unique(labels) if k > 0]
     lesions = tuple(mask for k in finding_ids if bool((mask := (labels == k) & breast).any()))
-    return Zones(
-        breast=breast, lesions=lesions, inside=inside, ring=near & ~marked, outside=breast & ~near & ~marked
-    )
+    return Zones(breast=breast, lesions=lesions, inside=inside, ring=near & ~marked, outside=breast & ~near & ~marked)
 
 
 def dilate_disk(mask: Tensor, *, radius: float) -> Tensor:

@@ -72,9 +72,7 @@ def _random_centre(length: int, view: float, random: np.random.Generator) -> flo
 
 def _sample(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]], grid: Tensor, mode: str) -> Tensor:
     source = torch.from_numpy(np.ascontiguousarray(array))[None, None]
-    return F.grid_sample(
-        source, grid.to(torch.float32), mode=mode, padding_mode="zeros", align_corners=False
-    )[0, 0]
+    return F.grid_sample(source, grid.to(torch.float32), mode=mode, padding_mode="zeros", align_corners=False)[0, 0]
 
 
 def _random_grey(image: Tensor, config: AugmentConfig, random: np.random.Generator) -> Tensor:

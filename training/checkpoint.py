@@ -54,9 +54,7 @@ def save_checkpoint(
         tensors |= {f"optimiser.{index}.{slot}": torch.as_tensor(value) for slot, value in slots.items()}
     document = dict(state) | {"average_updates": average.updates}
     # contiguous copies: safetensors refuses channels_last strides and shared storage
-    whole = {
-        name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()
-    }
+    whole = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     save_file(whole, str(temporary), metadata={"state": json.dumps(document)})

@@ -85,14 +85,8 @@ def parse_config(document: dict[str, Any]) -> Config:
     if set(document) != sections:
         raise ValueError(f"config sections {sorted(document)}; wanted {sorted(sections)}")
     loss = dict(document["loss"])
-    own = {
-        name: loss.pop(name)
-        for name in ("abnormal_classification", "calcification_top_fraction")
-        if name in loss
-    }
-    augment = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in document["augment"].items()
-    }
+    own = {name: loss.pop(name) for name in ("abnormal_classification", "calcification_top_fraction") if name in loss}
+    augment = {key: tuple(value) if isinstance(value, list) else value for key, value in document["augment"].items()}
     return Config(
         data=_fill(DataConfig, document["data"], "data"),
         network=_fill(NetworkConfig, document["network"], "network"),

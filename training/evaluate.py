@@ -124,9 +124,7 @@ def lesion_results(
 def lesion_summary(results: Sequence[metrics.ImageResult]) -> dict[str, float]:
     summary = {"ap_iou50": metrics.average_precision(results)}
     for rate in metrics.FALSE_POSITIVES_PER_IMAGE:
-        summary[f"sensitivity_at_{rate:g}_fp"] = metrics.sensitivity_at(
-            results, false_positives_per_image=rate
-        )
+        summary[f"sensitivity_at_{rate:g}_fp"] = metrics.sensitivity_at(results, false_positives_per_image=rate)
     summary["ap_iop75"] = metrics.average_precision_iop(results)
     summary["iop"] = metrics.intersection_over_prediction(results)
     return summary
@@ -273,9 +271,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         metadata = read_metadata(options.model)
         height, width = metadata["tile_shape"]
-        predictor = onnx_predictor(
-            options.model, config, tile_shape=(height, width), overlap=metadata["tile_overlap"]
-        )
+        predictor = onnx_predictor(options.model, config, tile_shape=(height, width), overlap=metadata["tile_overlap"])
     document: dict[str, Any] = {"epoch": state["epoch"]}
     for name, resampled in (("native_where_available", False), ("all_through_512", True)):
         predictions = predict_all(

@@ -79,9 +79,7 @@ def export_onnx(
     difference = parity(model, temporary, tile_shape)
     if size > MAX_BYTES or not difference < PARITY_TOLERANCE:
         temporary.unlink()
-        raise ValueError(
-            f"{path.name}: {size} bytes (limit {MAX_BYTES}), differs from torch by {difference:.2g}"
-        )
+        raise ValueError(f"{path.name}: {size} bytes (limit {MAX_BYTES}), differs from torch by {difference:.2g}")
     temporary.replace(path)
     return difference
 

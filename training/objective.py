@@ -61,9 +61,7 @@ def image_loss(
     terms: dict[str, Tensor] = {}
     if view.annotated:
         terms |= _map_terms(logits[ABNORMAL], found, view, targets, config, prefix="abnormal")
-    terms |= _map_terms(
-        logits[MALIGNANT], found if malignant else nothing, view, targets, config, prefix="malignant"
-    )
+    terms |= _map_terms(logits[MALIGNANT], found if malignant else nothing, view, targets, config, prefix="malignant")
     for name, index, weight, positive in (
         ("malignant", MALIGNANT, 1.0, malignant),
         ("abnormal", ABNORMAL, config.loss.abnormal_classification, view.outlined_px > 0),

@@ -62,9 +62,7 @@ def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool) -> Sample:
         columns = np.minimum((np.arange(size[0]) + 0.5) * factor, labels.shape[1] - 1).astype(int)
         labels, spacing_mm = labels[rows][:, columns], spacing_mm * factor
     mammogram = Mammogram(pixels, PixelSpacing(spacing_mm, spacing_mm, "user"), name=record.name)
-    seen = to_model_grid(
-        mammogram, PIXEL_SPACING_MM, low_percentile=LOW_PERCENTILE, high_percentile=HIGH_PERCENTILE
-    )
+    seen = to_model_grid(mammogram, PIXEL_SPACING_MM, low_percentile=LOW_PERCENTILE, high_percentile=HIGH_PERCENTILE)
     coarse_labels = np.zeros(seen.image.shape, np.int16)
     for value in np.unique(labels[labels != 0]):
         covered = ops.resample((labels == value).astype(np.float32), scale=seen.grid.scale)
@@ -112,9 +110,7 @@ def _write_cache(path: Path, samples: Sequence[Sample]) -> None:
         arrays[f"image{index}"] = np.round(sample.image * 255.0).astype(np.uint8)
         arrays[f"breast{index}"] = sample.breast
         arrays[f"labels{index}"] = sample.labels
-        facts.append(
-            {key: value for key, value in asdict(sample).items() if not isinstance(value, np.ndarray)}
-        )
+        facts.append({key: value for key, value in asdict(sample).items() if not isinstance(value, np.ndarray)})
     header = json.dumps({"version": CACHE_VERSION, "samples": facts})
     arrays["header"] = np.frombuffer(header.encode(), np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)

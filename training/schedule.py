@@ -70,9 +70,7 @@ def ramp(progress: float, *, start: float, stop: float) -> float:
     return min(1.0, max(0.0, (progress - start) / (stop - start)))
 
 
-def learning_rate(
-    step: int, *, steps: int, peak: float, warmup_steps: int, final_fraction: float = 0.02
-) -> float:
+def learning_rate(step: int, *, steps: int, peak: float, warmup_steps: int, final_fraction: float = 0.02) -> float:
     """Linear warm-up to ``peak``, then half a cosine down to ``final_fraction`` of it (SGDR, 2017)."""
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps

@@ -34,9 +34,7 @@ from training.schedule import learning_rate
 class Trainer:
     """Model, optimiser and average of one run, and the loop over its epochs."""
 
-    def __init__(
-        self, config: Config, samples: Sequence[Sample], out: Path, *, pretrained: bool = True
-    ) -> None:
+    def __init__(self, config: Config, samples: Sequence[Sample], out: Path, *, pretrained: bool = True) -> None:
         torch.manual_seed(config.train.seed)
         self.config, self.out = config, out
         self.train_samples = [sample for sample in samples if sample.split == "train"]
@@ -83,9 +81,7 @@ class Trainer:
         steps = config.epochs * config.steps_per_epoch
         for index in range(config.steps_per_epoch):
             step = epoch * config.steps_per_epoch + index
-            rate = learning_rate(
-                step, steps=steps, peak=config.peak_learning_rate, warmup_steps=config.warmup_steps
-            )
+            rate = learning_rate(step, steps=steps, peak=config.peak_learning_rate, warmup_steps=config.warmup_steps)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             batch = list(draw_batch(self.train_samples, self.config, random))
@@ -136,9 +132,7 @@ class Trainer:
 
     def _save(self, name: str) -> None:
         state = {"epoch": self.epoch, "best": self.best, "config": self.config.to_document()}
-        save_checkpoint(
-            self.out / name, model=self.model, average=self.average, optimiser=self.optimiser, state=state
-        )
+        save_checkpoint(self.out / name, model=self.model, average=self.average, optimiser=self.optimiser, state=state)
 
 
 def make_optimiser(model: LesionNetwork, config: Config) -> torch.optim.AdamW:
@@ -152,9 +146,7 @@ def make_optimiser(model: LesionNetwork, config: Config) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.train.peak_learning_rate)
 
 
-def draw_batch(
-    samples: Sequence[Sample], config: Config, random: np.random.Generator
-) -> Iterator[TrainingImage]:
+def draw_batch(samples: Sequence[Sample], config: Config, random: np.random.Generator) -> Iterator[TrainingImage]:
     """Images by pathology in the configured shares, then evenly within each; see [data] share."""
     kinds = sorted(config.data.share)
     shares = np.array([config.data.share[kind] for kind in kinds])

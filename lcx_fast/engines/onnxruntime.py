@@ -39,9 +39,7 @@ class OnnxRuntimeEngine:
             raise EngineError(f"ONNX Runtime cannot load {model}: {_one_line(error)}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1:
-            raise EngineError(
-                f"the model has {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed"
-            )
+            raise EngineError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs; one of each is needed")
         self._input, self._output = inputs[0], outputs[0]
         self.version: str = onnxruntime.__version__
         self.input_shape: tuple[int, ...] = tuple(self._input.shape)

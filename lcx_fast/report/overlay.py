@@ -78,9 +78,7 @@ def display_values(pixels: NDArray[Any], reduction: float) -> NDArray[np.uint8]:
     return np.asarray(np.clip((reduced - low) * (255 / (high - low)), 0, 255), np.uint8)
 
 
-def _text(
-    draw: ImageDraw, at: tuple[float, float], text: str, font: Any, *, anchor: str, colour: Any
-) -> None:
+def _text(draw: ImageDraw, at: tuple[float, float], text: str, font: Any, *, anchor: str, colour: Any) -> None:
     draw.text(
         at,
         text,
@@ -92,9 +90,7 @@ def _text(
     )
 
 
-def _draw_label(
-    draw: ImageDraw, font: Any, number: int, lesion: Lesion, zoom: float, size: tuple[int, int]
-) -> None:
+def _draw_label(draw: ImageDraw, font: Any, number: int, lesion: Lesion, zoom: float, size: tuple[int, int]) -> None:
     y0, x0, y1, _ = (value * zoom for value in lesion.bounding_box)
     text = f"{number}  {lesion.score:.2f}"
     if lesion.area_mm2 is not None:
@@ -106,9 +102,7 @@ def _draw_label(
     _text(draw, (x, y), text, font, anchor="lt", colour=OUTLINE_COLOUR)
 
 
-def _draw_scale_bar(
-    draw: ImageDraw, font: Any, report: ImageReport, zoom: float, size: tuple[int, int]
-) -> None:
+def _draw_scale_bar(draw: ImageDraw, font: Any, report: ImageReport, zoom: float, size: tuple[int, int]) -> None:
     spacing = report.mammogram.spacing
     if not spacing.is_physical:
         return
@@ -121,9 +115,7 @@ def _draw_scale_bar(
     thick = 2 * SUPERSAMPLING
     draw.rectangle((left - 2, bottom - thick - 2, right + 2, bottom + 2), fill=HALO_COLOUR)
     draw.rectangle((left, bottom - thick, right, bottom), fill=TEXT_COLOUR)
-    _text(
-        draw, ((left + right) / 2, bottom - thick - 4), f"{length} mm", font, anchor="mb", colour=TEXT_COLOUR
-    )
+    _text(draw, ((left + right) / 2, bottom - thick - 4), f"{length} mm", font, anchor="mb", colour=TEXT_COLOUR)
 
 
 def _draw_caption(draw: ImageDraw, font: Any, report: ImageReport, top: int, height: int) -> None:
