@@ -29,14 +29,23 @@ def image_score(probability: NDArray[np.float32], breast: NDArray[np.bool_], sco
     if inside.size == 0:
         return 0.0
     inside = np.clip(inside, EPSILON, 1 - EPSILON)
-    z = np.log(inside / (1 - inside))
-    peak = z.max()
-    log_sum_exp = peak + np.log(np.mean(np.exp(scoring.lse_r * (z - peak)))) / scoring.lse_r
-    top = top_mean(z, scoring.top_fraction)
+    # In odds, so that only the top few need a logarithm: exp(r z) = odds ** r, and odds ascend with z.
+    odds = inside / (1 - inside)
+    peak = odds.max()
+    log_sum_exp = np.log(peak) + np.log(np.mean(power(odds / peak, scoring.lse_r))) / scoring.lse_r
+    count = top_count(odds.size, scoring.top_fraction)
+    top = np.mean(np.log(np.partition(odds, odds.size - count)[odds.size - count :]))
     return float(1 / (1 + np.exp(-(scoring.a1 * log_sum_exp + scoring.a2 * top + scoring.b))))
 
 
-def top_mean(values: NDArray[np.floating], fraction: float) -> float:
-    """Mean of the highest ``ceil(fraction * n)`` values, at least one of them."""
-    count = max(1, int(np.ceil(fraction * values.size - 1e-9)))
-    return float(np.mean(np.partition(values, values.size - count)[values.size - count :]))
+def power(values: NDArray[np.float64], exponent: float) -> NDArray[np.float64]:
+    """``values ** exponent``; by squaring for the usual exponent 4, which is some twenty times as fast."""
+    if exponent == 4.0:
+        squares = values * values
+        return squares * squares
+    return np.asarray(values**exponent)
+
+
+def top_count(size: int, fraction: float) -> int:
+    """``ceil(fraction * size)``, at least 1."""
+    return max(1, int(np.ceil(fraction * size - 1e-9)))

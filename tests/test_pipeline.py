@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+from dataclasses import replace
 
 import dicom_files
 import numpy as np
@@ -191,6 +192,10 @@ def test_image_score_is_its_formula(detector):
     expected = 1 / (1 + np.exp(-(s.a1 * lse + s.a2 * top + s.b)))
     assert image_score(probability, breast, s) == pytest.approx(expected, rel=1e-9)
     assert image_score(probability, np.zeros_like(breast), s) == 0.0
+    other = replace(s, lse_r=2.5)
+    lse = np.log(sum(np.exp(2.5 * v) for v in z) / len(z)) / 2.5
+    expected = 1 / (1 + np.exp(-(s.a1 * lse + s.a2 * top + s.b)))
+    assert image_score(probability, breast, other) == pytest.approx(expected, rel=1e-9)
 
 
 def test_breast_mask_of_any_numeric_image():
