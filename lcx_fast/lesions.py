@@ -106,8 +106,9 @@ def _top_mean_inside(values: NDArray[np.float32], outline: NDArray[np.float64]) 
     runs = ops.fill_polygons([outline], (height, width))
     if len(runs) == 0:
         return 0.0
-    inside = np.sort(np.concatenate([values[y, begin:end] for y, begin, end in runs]))
-    return float(inside[-int(np.ceil(inside.size / 10)) :].mean())
+    inside = np.concatenate([values[y, begin:end] for y, begin, end in runs])
+    top = (inside.size + 9) // 10
+    return float(np.partition(inside, inside.size - top)[inside.size - top :].mean())
 
 
 def _to_source(

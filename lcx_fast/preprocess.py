@@ -154,7 +154,7 @@ def spread_mask(
         np.minimum(((np.arange(n) + 0.5) * s / extent * m).astype(np.intp), m - 1)
         for n, s, extent, m in zip(shape, scale, image_shape or shape, mask.shape, strict=True)
     )
-    spread: NDArray[np.bool_] = mask[rows[:, None], columns[None, :]]
+    spread: NDArray[np.bool_] = mask[rows].take(columns, axis=1)
     return spread
 
 

@@ -13,6 +13,8 @@ namespace lcx {
 namespace {
 
 constexpr std::int64_t kRowsPerTask = 64;
+// Pixels worth a thread of their own: some 0.1 ms of work, several times what starting a thread costs.
+constexpr std::int64_t kPixelsPerThread = 1 << 20;
 
 LCX_SIMD_CLONES void flag_at_least(const float* values, float level, std::uint8_t* flags, std::int64_t count) {
   for (std::int64_t x = 0; x < count; ++x) flags[x] = values[x] >= level ? 1 : 0;
@@ -68,7 +70,8 @@ RunMask encode(TensorView<const T, 2> values, const Flag& flag_row, int threads)
   mask.row_offsets.assign(static_cast<std::size_t>(mask.height) + 1, 0);
   const std::int64_t tasks = (mask.height + kRowsPerTask - 1) / kRowsPerTask;
   std::vector<std::vector<Run>> parts(static_cast<std::size_t>(tasks));
-  parallel_for(tasks, 1, threads, [&](std::int64_t first, std::int64_t last) {
+  const std::int64_t grain = kPixelsPerThread / (kRowsPerTask * std::max<std::int64_t>(mask.width, 1)) + 1;
+  parallel_for(tasks, grain, threads, [&](std::int64_t first, std::int64_t last) {
     std::vector<std::uint8_t> flags(static_cast<std::size_t>((mask.width + 63) / 64 * 64), 0);
     std::vector<T> gathered(values.has_dense_rows() ? 0 : static_cast<std::size_t>(mask.width));
     for (std::int64_t task = first; task < last; ++task) {
