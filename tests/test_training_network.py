@@ -17,14 +17,14 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("safetensors")
 pytest.importorskip("scipy")
 
+from training_samples import make_sample, make_samples, tiny_config  # noqa: E402
+
 from training import export, schedule  # noqa: E402
 from training.augment import AugmentConfig, random_view  # noqa: E402
-from training.config import Config, parse_config, read_config  # noqa: E402
+from training.config import Config, parse_config  # noqa: E402
 from training.network import LesionNetwork, load_imagenet_weights  # noqa: E402
 from training.prepare import Sample  # noqa: E402
 from training.train import Trainer  # noqa: E402
-
-CONFIG = Path(__file__).parent.parent / "training" / "configs" / "cdd_cesm.toml"
 
 
 @pytest.fixture(autouse=True)
@@ -38,40 +38,12 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def config() -> Config:
-    """The shipped settings, cut down to seconds."""
-    full = read_config(CONFIG)
-    train = dataclasses.replace(full.train, epochs=3, steps_per_epoch=2, batch_size=2, warmup_steps=1, validate_every=3)
-    augment = dataclasses.replace(full.augment, crop=(64, 32))
-    network = dataclasses.replace(full.network, decoder_width=8)
-    return dataclasses.replace(full, train=train, augment=augment, network=network)
-
-
-def sample(name: str, pathology: str, split: str) -> Sample:
-    random = np.random.default_rng(sum(map(ord, name)))
-    breast = np.zeros((70, 40), bool)
-    breast[5:65, :30] = True
-    labels = np.zeros((70, 40), np.int16)
-    if pathology != "normal":
-        labels[20:40, 8:24] = 1
-    return Sample(
-        name=name,
-        patient=name,
-        pathology=pathology,
-        split=split,
-        folder="native",
-        annotated=True,
-        calcification_only=False,
-        resampled=True,
-        image=np.where(breast, random.random((70, 40)), 0).astype(np.float32),
-        breast=breast,
-        labels=labels,
-    )
+    return tiny_config()
 
 
 @pytest.fixture
 def samples() -> list[Sample]:
-    kinds = ("malignant", "benign", "normal")
-    return [sample(f"{split}-{kind}", kind, split) for split in ("train", "val") for kind in kinds]
+    return make_samples()
 
 
 @pytest.mark.parametrize("shape", [(64, 32), (96, 128)])
@@ -173,7 +145,7 @@ def test_learning_rate_warms_up_and_falls() -> None:
 
 def test_views_keep_labels_in_the_breast_and_black_outside() -> None:
     config = AugmentConfig(crop=(64, 48))
-    source = sample("a", "malignant", "train")
+    source = make_sample("a", "malignant", "train")
     for seed in range(5):
         image, breast, labels, scale = random_view(source, config, np.random.default_rng(seed))
         assert image.shape == breast.shape == labels.shape == (64, 48)

@@ -46,7 +46,7 @@ def zones(labels: Tensor, breast: Tensor, *, ring_px: float) -> Zones:
 def dilate_disk(mask: Tensor, *, radius: float) -> Tensor:
     """All pixels within ``radius`` pixels (Euclidean) of a set pixel of the bool mask [H, W]."""
     reach = math.floor(radius)
-    offsets = torch.arange(-reach, reach + 1)
+    offsets = torch.arange(-reach, reach + 1, device=mask.device)
     disk = (offsets[:, None] ** 2 + offsets[None, :] ** 2 <= radius**2).to(torch.float32)
     hits = F.conv2d(mask[None, None].to(torch.float32), disk[None, None], padding=reach)
     return hits[0, 0] > 0.5

@@ -67,7 +67,8 @@ def load_checkpoint(
     """Restore all three in place and return the state document."""
     groups, state = _read(path)
     model.load_state_dict(groups["model"])
-    average.shadow = groups["average"]
+    for name, value in groups["average"].items():
+        average.shadow[name].copy_(value)
     average.updates = int(state["average_updates"])
     slots: dict[int, dict[str, Tensor]] = {}
     for name, value in groups["optimiser"].items():

@@ -50,6 +50,7 @@ def validation_samples(samples: Sequence[Sample], *, resampled: bool) -> list[Sa
 
 def torch_predictor(model: LesionNetwork, config: Config) -> Predictor:
     """Whole images at once, padded with zeros to multiples of 32."""
+    device = model.pooling.device
 
     @torch.no_grad()
     def predict(sample: Sample) -> NDArray[np.float32]:
@@ -57,8 +58,8 @@ def torch_predictor(model: LesionNetwork, config: Config) -> Predictor:
         padded = torch.zeros(1, 1, -(-height // 32) * 32, -(-width // 32) * 32)
         padded[0, 0, :height, :width] = torch.from_numpy(sample.image)
         normalised = (padded - config.network.mean) / config.network.std
-        logits = model(normalised.contiguous(memory_format=torch.channels_last))
-        result: NDArray[np.float32] = torch.sigmoid(logits)[0, :, :height, :width].numpy()
+        logits = model(normalised.to(device, memory_format=torch.channels_last))
+        result: NDArray[np.float32] = torch.sigmoid(logits)[0, :, :height, :width].cpu().numpy()
         return result
 
     return predict

@@ -35,6 +35,15 @@ class TrainingImage:
     annotated: bool
     calcification_only: bool
 
+    def to(self, device: torch.device) -> TrainingImage:
+        """The view with its arrays on a device."""
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in ("image", "breast", "labels")}
+        return replace(self, **moved)
+
+    def pin_memory(self) -> TrainingImage:
+        """The view in memory that a GPU can copy from by itself; torch's DataLoader calls it."""
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in ("image", "breast", "labels")})
+
 
 def image_loss(
     logits: Tensor, pooling_weights: Tensor, view: TrainingImage, *, targets: LossTargets, config: Config

@@ -1,6 +1,7 @@
 """Train a model.
 
     python -m training.train --data DIR --config training/configs/cdd_cesm.toml --out runs/first
+    torchrun --nproc-per-node 4 -m training.train ...                    the same run on four GPUs
 
 The run folder receives cache.npz (prepared images), log.csv (one row an epoch), last.safetensors (resumed
 from automatically), best.safetensors (best on validation). A kill costs at most the epoch under way.
@@ -9,40 +10,72 @@ from automatically), best.safetensors (best on validation). A kill costs at most
 from __future__ import annotations
 
 import argparse
-import csv
+import os
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from training import evaluate
-from training.augment import random_view
+from training.batches import TrainingViews, batches, default_workers
 from training.checkpoint import ExponentialMovingAverage, load_checkpoint, save_checkpoint
 from training.config import Config, parse_config, read_config
+from training.distributed import World, join
+from training.logs import Progress, TensorBoardLog, write_log_row
 from training.network import LesionNetwork, load_imagenet_weights
 from training.objective import TrainingImage, image_loss
 from training.prepare import Sample, load_samples
 from training.schedule import learning_rate
 
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is computed, as opposed to what it learns (Config): none of it is needed to use the result.
+
+    precision: of the network's forward and backward; losses, weights and averages stay fp32. workers: processes
+    that prepare images; None: as many as suit the device. tensorboard: also write the log for TensorBoard.
+    """
+
+    precision: str = "fp32"
+    workers: int | None = None
+    tensorboard: bool = False
+
 
 class Trainer:
-    """Model, optimiser and average of one run, and the loop over its epochs."""
+    """Model, optimiser and average of one run, and the loop over its epochs.
 
-    def __init__(self, config: Config, samples: Sequence[Sample], out: Path, *, pretrained: bool = True) -> None:
+    Under `torchrun` every process has one; see training.distributed.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        samples: Sequence[Sample],
+        out: Path,
+        *,
+        pretrained: bool = True,
+        options: RunOptions | None = None,
+        world: World | None = None,
+    ) -> None:
+        self.options, self.world = options or RunOptions(), world or World()
+        if self.options.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.options.precision!r}; accepted: {', '.join(PRECISIONS)}")
         torch.manual_seed(config.train.seed)
         self.config, self.out = config, out
-        self.train_samples = [sample for sample in samples if sample.split == "train"]
+        self.views = TrainingViews([sample for sample in samples if sample.split == "train"], config)
         self.validation = evaluate.validation_samples(samples, resampled=True)
         self.model = LesionNetwork(decoder_width=config.network.decoder_width)
         if pretrained:
             load_imagenet_weights(self.model.encoder)
-        self.model = self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = self.model.to(self.world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = make_optimiser(self.model, config)
         self.average = ExponentialMovingAverage(self.model, decay=config.train.ema_decay)
         self.epoch, self.best = 0, -1.0
@@ -53,74 +86,96 @@ class Trainer:
             if parse_config(state["config"]) != config:
                 raise ValueError(f"{out} holds a run with other settings; choose another --out")
             self.epoch, self.best = int(state["epoch"]), float(state["best"])
+        self.spread_model = self.world.spread(self.model)
+        writes_events = self.options.tensorboard and self.world.is_main
+        self._events = TensorBoardLog(out / "tensorboard") if writes_events else None
 
     def run(self, *, until: int | None = None) -> None:
         """Train to the end, or up to ``until`` epochs."""
-        last = self.config.train.epochs if until is None else min(until, self.config.train.epochs)
+        train = self.config.train
+        last = train.epochs if until is None else min(until, train.epochs)
+        workers = default_workers(self.world) if self.options.workers is None else self.options.workers
+        first_step, last_step = self.epoch * train.steps_per_epoch, last * train.steps_per_epoch
+        source = batches(self.views, first_step=first_step, last_step=last_step, world=self.world, workers=workers)
+        self._progress = Progress(steps=last_step, done=first_step, shown=self.world.is_main)
         while self.epoch < last:
             started = time.monotonic()
-            row: dict[str, Any] = {"epoch": self.epoch + 1} | self.train_epoch(self.epoch)
+            row: dict[str, Any] = {"epoch": self.epoch + 1} | self.train_epoch(self.epoch, source)
             self.epoch += 1
-            if self.epoch % self.config.train.validate_every == 0 or self.epoch == self.config.train.epochs:
-                row |= self.validate()
-                if row["selection"] > self.best:
-                    self.best = row["selection"]
-                    self._save("best.safetensors")
-            self._save("last.safetensors")
-            row["seconds"] = round(time.monotonic() - started, 1)
-            write_log_row(self.out / "log.csv", row)
-            print(" ".join(f"{key} {_short(value)}" for key, value in row.items()), flush=True)
+            if self.world.is_main:
+                self._finish_epoch(row, started)
+            self.world.wait()
 
-    def train_epoch(self, epoch: int) -> dict[str, float]:
-        """One epoch, fully determined by the model, the seed and the epoch's number."""
+    def train_epoch(self, epoch: int, source: Iterator[list[TrainingImage]]) -> dict[str, float]:
+        """One epoch, fully determined by the model, the seed and the epoch's number; the mean of each term."""
         config = self.config.train
-        random = np.random.default_rng([config.seed, epoch])
         torch.manual_seed(config.seed * 100_003 + epoch)
         self.model.train()
-        totals: dict[str, list[float]] = defaultdict(list)
+        totals: dict[str, list[Tensor]] = defaultdict(list)
         steps = config.epochs * config.steps_per_epoch
         for index in range(config.steps_per_epoch):
             step = epoch * config.steps_per_epoch + index
             rate = learning_rate(step, steps=steps, peak=config.peak_learning_rate, warmup_steps=config.warmup_steps)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
-            batch = list(draw_batch(self.train_samples, self.config, random))
-            for name, value in self._step(batch, progress=step / steps).items():
-                totals[name].append(value)
-            _show_progress(f"epoch {epoch + 1} step {index + 1}/{config.steps_per_epoch}")
-        return {name: float(np.mean(values)) for name, values in sorted(totals.items())}
+            for name, values in self._step(next(source), progress=step / steps).items():
+                totals[name] += values
+            self._progress.step(epoch + 1)
+        # Only here are the numbers fetched from the device: a step must not wait for them.
+        sums = {name: (float(torch.stack(values).sum()), len(values)) for name, values in totals.items()}
+        merged = self.world.merge(sums)
+        return {name: value / count for name, (value, count) in sorted(merged.items())}
 
-    def _step(self, batch: Sequence[TrainingImage], *, progress: float) -> dict[str, float]:
-        network = self.config.network
-        images = torch.stack([view.image for view in batch])[:, None]
+    def _step(self, batch: Sequence[TrainingImage], *, progress: float) -> dict[str, list[Tensor]]:
+        """One step; each term of each image, on the device."""
+        network, device = self.config.network, self.world.device
+        views = [view.to(device) for view in batch]
+        images = torch.stack([view.image for view in views])[:, None]
         images = ((images - network.mean) / network.std).contiguous(memory_format=torch.channels_last)
-        logits = self.model(images)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            logits = self.spread_model(images)
         targets = self.config.loss.schedule.at(progress)
         terms: dict[str, list[Tensor]] = defaultdict(list)
-        for view, maps in zip(batch, logits, strict=True):
+        for view, maps in zip(views, logits.float(), strict=True):
             parts = image_loss(maps, self.model.pooling, view, targets=targets, config=self.config)
             for name, value in parts.items():
                 terms[name].append(value)
-        loss = torch.stack([value for values in terms.values() for value in values]).sum() / len(batch)
+        # A batch may lack the class terms; the other processes still wait for the pooling weights' gradient.
+        nothing = 0.0 * (self.model.pooling.sum() + logits.float().mean())
+        loss = torch.stack([nothing, *(value for values in terms.values() for value in values)]).sum() / len(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.train.clip_norm)
         self.optimiser.step()
         self.average.update(self.model)
-        means = {name: float(torch.stack(values).detach().mean()) for name, values in terms.items()}
-        return {"loss": float(loss.detach()), **means}
+        return {"loss": [loss.detach()], **{name: [v.detach() for v in values] for name, values in terms.items()}}
+
+    def _finish_epoch(self, row: dict[str, Any], started: float) -> None:
+        """Validate, save and log; in the main process only."""
+        self._progress.clear()
+        if self.epoch % self.config.train.validate_every == 0 or self.epoch == self.config.train.epochs:
+            row |= self.validate()
+            if row["selection"] > self.best:
+                self.best = row["selection"]
+                self._save("best.safetensors")
+        self._save("last.safetensors")
+        row["seconds"] = round(time.monotonic() - started, 1)
+        write_log_row(self.out / "log.csv", row)
+        if self._events is not None:
+            self._events.write(row)
+        print(" ".join(f"{key} {_short(value)}" for key, value in row.items()), flush=True)
 
     def validate(self) -> dict[str, float]:
         """Figures of the averaged weights; selection = sensitivity at 1 FP + AP@0.5, abnormal map."""
         model = LesionNetwork(decoder_width=self.config.network.decoder_width)
         model.load_state_dict(self.average.shadow)
         model.eval()
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(self.world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         predictions = evaluate.predict_all(
             evaluate.torch_predictor(model, self.config),
             self.validation,
             pooling=self.config.pooling,
-            pooling_weights=model.pooling.detach(),
+            pooling_weights=model.pooling.detach().cpu(),
         )
         row = {"val/auc": evaluate.image_auc(predictions, draws=1)[0]}
         for output in ("abnormal", "malignant"):
@@ -146,74 +201,57 @@ def make_optimiser(model: LesionNetwork, config: Config) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.train.peak_learning_rate)
 
 
-def draw_batch(samples: Sequence[Sample], config: Config, random: np.random.Generator) -> Iterator[TrainingImage]:
-    """Images by pathology in the configured shares, then evenly within each; see [data] share."""
-    kinds = sorted(config.data.share)
-    shares = np.array([config.data.share[kind] for kind in kinds])
-    pools = {kind: _names([sample for sample in samples if sample.pathology == kind]) for kind in kinds}
-    shares = shares * np.array([bool(pools[kind]) for kind in kinds])
-    for _ in range(config.train.batch_size):
-        names = pools[str(random.choice(kinds, p=shares / shares.sum()))]
-        forms = names[list(names)[int(random.integers(len(names)))]]
-        sample = forms[int(random.integers(len(forms)))]
-        image, breast, labels, scale = random_view(sample, config.augment, random)
-        yield TrainingImage(
-            image=image,
-            breast=breast,
-            labels=labels,
-            pathology=sample.pathology,
-            outlined_px=float((sample.labels > 0).sum()) * scale**2,
-            annotated=sample.annotated,
-            calcification_only=sample.calcification_only,
-        )
-
-
-def _names(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
-    """The forms (native, resampled) of each image, by name."""
-    forms: dict[str, list[Sample]] = {}
-    for sample in samples:
-        forms.setdefault(sample.name, []).append(sample)
-    return forms
-
-
-def write_log_row(path: Path, row: dict[str, Any]) -> None:
-    """Append a row; columns that appear later are added to the whole file."""
-    rows: list[dict[str, Any]] = []
-    if path.is_file():
-        with path.open(newline="") as file:
-            rows = [found for found in csv.DictReader(file) if int(found["epoch"]) < int(row["epoch"])]
-    rows.append(row)
-    columns = list(dict.fromkeys(name for found in rows for name in found))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    temporary.replace(path)
-
-
-def _show_progress(text: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+def be_deterministic() -> None:
+    """Only algorithms that give the same bits every time; must come before the first use of CUDA."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs for it, by its documentation
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
 
 
 def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Train a lesion model on CDD-CESM.")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train", description="Train a lesion model; under torchrun on several GPUs."
+    )
     parser.add_argument("--data", type=Path, required=True, help="CDD-CESM folder")
     parser.add_argument("--config", type=Path, required=True, help="TOML file, see training/configs")
     parser.add_argument("--out", type=Path, required=True, help="run folder; resumed if it holds a run")
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
-    options = parser.parse_args(arguments)
-    if options.threads is not None:
-        torch.set_num_threads(options.threads)
-    samples = load_samples(options.data, options.out / "cache.npz")
-    Trainer(read_config(options.config), samples, options.out).run()
+    parser.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu or cuda")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network's arithmetic")
+    parser.add_argument("--deterministic", action="store_true", help="the same bits every time; slower")
+    parser.add_argument("--workers", type=int, help="processes that prepare images (default: by the device)")
+    parser.add_argument("--threads", type=int, help="CPU threads of the network (default: all)")
+    parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard, in OUT/tensorboard")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done, 2 bad input, 130 interrupted."""
+    chosen = _parser().parse_args(arguments)
+    if chosen.threads is not None:
+        torch.set_num_threads(chosen.threads)
+    if chosen.deterministic:
+        be_deterministic()
+    options = RunOptions(precision=chosen.precision, workers=chosen.workers, tensorboard=chosen.tensorboard)
+    try:
+        with join(chosen.device) as world:
+            config = read_config(chosen.config)
+            cache = chosen.out / "cache.npz"
+            if world.is_main:
+                load_samples(chosen.data, cache)
+            world.wait()
+            Trainer(config, load_samples(chosen.data, cache), chosen.out, options=options, world=world).run()
+    except (ValueError, OSError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last epoch", file=sys.stderr)
+        return 130
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
