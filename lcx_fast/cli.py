@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__
+from . import __version__, build_command
 from .errors import DeviceError, EngineError, LcxError
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def build_parser() -> argparse.ArgumentParser:
     infer.add_argument("--pixel-spacing", type=float, metavar="MM", help="overrides the spacing in the files, in mm")
     infer.add_argument("--json", action="store_true", help="print one JSON document per image, a line each")
 
+    build_command.add_parser(commands)
     doctor = commands.add_parser("doctor", help="versions, devices, engines, and a self-test")
     doctor.add_argument("--json", action="store_true", help="print as JSON")
     return parser
@@ -136,11 +137,14 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return EXIT_OK if facts["self_test"]["passed"] else EXIT_ENGINE
 
 
+COMMANDS = {"infer": run_infer, "build-engine": build_command.run, "doctor": run_doctor}
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     arguments = build_parser().parse_args(argv)
     try:
-        return run_infer(arguments) if arguments.command == "infer" else run_doctor(arguments)
+        return COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return EXIT_INTERRUPTED

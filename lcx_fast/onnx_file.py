@@ -7,13 +7,16 @@ along ModelProto.metadata_props and GraphProto.initializer and skips everything 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InvalidArgument
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+
+#: (field number, wire type, value) of a message; everything but a varint as bytes.
+Field = tuple[int, int, "int | bytes"]
 
 # Field numbers from onnx.proto3.
 _MODEL_GRAPH = 7
@@ -44,30 +47,62 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
             raise ValueError("varint of more than 64 bits")
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """(field number, value) of one message; bytes fields as views."""
+def _fields(data: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
+    """(field number, wire type, value) of one message; bytes fields as views."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)
         number, kind = key >> 3, key & 7
-        if kind == _VARINT:
+        if kind == VARINT:
             value, at = _varint(data, at)
-            yield number, value
+            yield number, kind, value
             continue
-        if kind == _BYTES:
+        if kind == BYTES:
             length, at = _varint(data, at)
-        elif kind in (_FIXED64, _FIXED32):
-            length = 8 if kind == _FIXED64 else 4
+        elif kind in (FIXED64, FIXED32):
+            length = 8 if kind == FIXED64 else 4
         else:
             raise ValueError(f"wire type {kind}")
         if at + length > len(data):
             raise ValueError("field runs past the end")
-        yield number, data[at : at + length]
+        yield number, kind, data[at : at + length]
         at += length
 
 
+def decode_fields(data: bytes) -> list[Field]:
+    """The fields of one message in their order; ``encode_fields`` gives the message back.
+
+    Raises:
+        ValueError, IndexError: if it is no message.
+    """
+    return [(n, k, v if isinstance(v, int) else bytes(v)) for n, k, v in _fields(memoryview(data))]
+
+
+def encode_fields(fields: Iterable[Field]) -> bytes:
+    """A message of these fields."""
+    out = bytearray()
+    for number, kind, value in fields:
+        out += _encode_varint(number << 3 | kind)
+        if isinstance(value, int):
+            out += _encode_varint(value)
+            continue
+        if kind == BYTES:
+            out += _encode_varint(len(value))
+        out += value
+    return bytes(out)
+
+
+def _encode_varint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
 def _submessages(data: memoryview, wanted: int) -> Iterator[memoryview]:
-    for number, value in _fields(data):
+    for number, _, value in _fields(data):
         if number == wanted and isinstance(value, memoryview):
             yield value
 
@@ -85,7 +120,7 @@ def read_onnx(path: Path) -> OnnxFile:
     try:
         metadata = {}
         for entry in _submessages(data, _MODEL_METADATA):
-            fields = {n: bytes(v).decode() for n, v in _fields(entry) if isinstance(v, memoryview)}
+            fields = {n: bytes(v).decode() for n, _, v in _fields(entry) if isinstance(v, memoryview)}
             metadata[fields.get(_ENTRY_KEY, "")] = fields.get(_ENTRY_VALUE, "")
         graphs = list(_submessages(data, _MODEL_GRAPH))
         if not graphs:
@@ -94,7 +129,7 @@ def read_onnx(path: Path) -> OnnxFile:
             value == 1
             for graph in graphs
             for tensor in _submessages(graph, _GRAPH_INITIALIZER)
-            for number, value in _fields(tensor)
+            for number, _, value in _fields(tensor)
             if number == _TENSOR_DATA_LOCATION
         )
     except (ValueError, IndexError) as error:

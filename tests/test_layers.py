@@ -14,18 +14,19 @@ ROOT = Path(__file__).parent.parent
 
 #: Lowest first. A module may import from its own layer's package and from lower layers.
 PYTHON_LAYERS = [
-    {"errors", "_core", "files", "onnx_file", "py"},
+    {"errors", "_core", "files", "onnx_file", "onnx_precision", "py"},
     {"mammogram", "ops"},
     {"dicom", "images", "model", "engines", "evaluation"},
     {"preprocess", "scoring", "lesions"},
     {"report"},
     {"pipeline"},
-    {"batch", "doctor"},
+    {"batch", "build_command", "doctor"},
     {"cli"},
 ]
 FORBIDDEN = {"torch", "training", "openvino", "openvino_telemetry"}
 #: Loaded when first needed, never by an import of a module.
-HEAVY = {"pydicom", "imagecodecs", "PIL", "onnxruntime", "onnx", "matplotlib", "scipy", "cupy", "tensorrt"}
+HEAVY = {"pydicom", "imagecodecs", "PIL", "onnxruntime", "onnx", "matplotlib", "scipy", "cupy"}
+HEAVY |= {"tensorrt", "tensorrt_rtx"}
 
 CPP_MAY_INCLUDE = {"core": {"core"}, "ops": {"core", "ops"}, "engine": {"core", "engine"}}
 

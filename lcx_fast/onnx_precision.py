@@ -1,0 +1,262 @@
+"""The same network in half precision: an edit of the ONNX graph.
+
+TensorRT from version 11 on takes the precision of each operation from the types in the file, so a half-precision plan
+needs a half-precision file. The edit is small: weights become float16 or bfloat16, one Cast follows each input, and a
+final sigmoid stays in float32, so that probabilities near 1 keep their digits. Inputs and outputs stay float32.
+Only operators whose meaning the edit is known to keep are accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InvalidArgument, Unsupported
+from .onnx_file import BYTES, VARINT, Field, decode_fields, encode_fields
+
+HalfPrecision = Literal["fp16", "bf16"]
+
+# Numbers from onnx.proto3.
+_MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET = 1, 7, 8
+_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_VALUE_INFO = 1, 5, 11, 12, 13
+_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP, _NODE_ATTRIBUTE = 1, 2, 3, 4, 5
+_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR, _ATTRIBUTE_TYPE = 1, 3, 5, 20
+_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_NAME, _TENSOR_RAW = 2, 4, 8, 9
+_VALUE_NAME = 1
+_FLOAT, _FLOAT16, _BFLOAT16 = 1, 10, 16
+_ATTRIBUTE_IS_INT = 2
+
+#: Operators of which every float input and output has one type, apart from ``_FLOAT_PARAMETERS``.
+# fmt: off
+_KNOWN = frozenset({
+    "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Constant", "Conv", "ConvTranspose", "Div",
+    "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Mul", "Pad", "Relu",
+    "Resize", "Sigmoid", "Softplus", "Sub", "Tanh", "Transpose",
+})
+# fmt: on
+#: Inputs that stay float32: by operator, their positions.
+_FLOAT_PARAMETERS = {"Resize": (1, 2)}
+#: The first version of the default operator set in which all of ``_KNOWN`` take bfloat16, and the file format it needs.
+#: From version 13 on, the newer versions of these operators mean the same as the older ones.
+_BF16_OPSET, _BF16_IR_VERSION, _LEAST_OPSET = 22, 10, 13
+
+
+class _Node:
+    """A node's parts that the edit looks at or changes."""
+
+    def __init__(self, data: bytes) -> None:
+        fields = decode_fields(data)
+        self.inputs = [_text(v) for n, _, v in fields if n == _NODE_INPUT]
+        self.outputs = [_text(v) for n, _, v in fields if n == _NODE_OUTPUT]
+        self.operator = next((_text(v) for n, _, v in fields if n == _NODE_OP), "")
+        self.rest = [field for field in fields if field[0] not in (_NODE_INPUT, _NODE_OUTPUT)]
+
+    def encode(self) -> bytes:
+        names = [(_NODE_INPUT, BYTES, name.encode()) for name in self.inputs]
+        names += [(_NODE_OUTPUT, BYTES, name.encode()) for name in self.outputs]
+        return encode_fields([*names, *self.rest])
+
+
+def to_half_precision(model: Path, precision: HalfPrecision) -> bytes:
+    """An ONNX model with its arithmetic in half precision.
+
+    Args:
+        model: a float32 .onnx file with its weights inside.
+        precision: ``"fp16"`` or ``"bf16"``.
+
+    Returns:
+        The new file's content; inputs and outputs are float32 as before.
+
+    Raises:
+        InvalidArgument: if the file is no ONNX model.
+        Unsupported: for an operator or a tensor that the edit does not know, or a weight beyond float16.
+    """
+    try:
+        fields = decode_fields(model.read_bytes())
+    except OSError as error:
+        raise InvalidArgument(f"model {model}: cannot be read ({error.strerror})") from error
+    except (ValueError, IndexError) as error:
+        raise InvalidArgument(f"model {model}: not an ONNX file ({error or 'cut short'})") from error
+    edited = []
+    for number, kind, value in fields:
+        if number == _MODEL_GRAPH:
+            value = _edit_graph(_bytes(value), precision)
+        elif number == _MODEL_OPSET:
+            value = _edit_opset(_bytes(value), precision)
+        elif number == _MODEL_IR_VERSION and precision == "bf16":
+            value = max(int(value), _BF16_IR_VERSION)
+        edited.append((number, kind, value))
+    return encode_fields(edited)
+
+
+def operators(model: Path) -> frozenset[str]:
+    """The operators a model uses."""
+    nodes: set[str] = set()
+    for number, _, value in decode_fields(model.read_bytes()):
+        if number == _MODEL_GRAPH:
+            nodes |= {_Node(_bytes(v)).operator for n, _, v in decode_fields(_bytes(value)) if n == _GRAPH_NODE}
+    return frozenset(nodes)
+
+
+def _edit_opset(data: bytes, precision: HalfPrecision) -> bytes:
+    fields = decode_fields(data)
+    domain = next((_text(v) for n, _, v in fields if n == _OPSET_DOMAIN), "")
+    version = next((int(v) for n, _, v in fields if n == _OPSET_VERSION), 1)
+    if domain or version < _LEAST_OPSET:
+        raise Unsupported(f"operator set {domain or 'ai.onnx'} {version}; needed: ai.onnx, {_LEAST_OPSET} or later")
+    wanted = max(version, _BF16_OPSET) if precision == "bf16" else version
+    return encode_fields([(n, k, wanted if n == _OPSET_VERSION else v) for n, k, v in fields])
+
+
+def _edit_graph(data: bytes, precision: HalfPrecision) -> bytes:
+    fields = decode_fields(data)
+    nodes = [_Node(_bytes(v)) for n, _, v in fields if n == _GRAPH_NODE]
+    unknown = sorted({node.operator for node in nodes} - _KNOWN)
+    if unknown:
+        raise Unsupported(f"{precision}: the conversion does not know the operator {', '.join(unknown)}")
+    kept = _float_parameters(nodes)
+    initializers = []
+    for number, _, value in fields:
+        if number == _GRAPH_INITIALIZER:
+            name = next((_text(v) for n, _, v in decode_fields(_bytes(value)) if n == _TENSOR_NAME), "")
+            initializers.append((name, value if name in kept else _edit_tensor(_bytes(value), name, precision)))
+    for node in nodes:
+        if node.operator == "Constant" and node.outputs[0] not in kept:
+            node.rest = [_edit_constant(field, node.outputs[0], precision) for field in node.rest]
+    weights = {name for name, _ in initializers}
+    inputs = [name for name in _value_names(fields, _GRAPH_INPUT) if name not in weights]
+    nodes = _cast_inputs(nodes, inputs, precision)
+    nodes = _cast_outputs(nodes, set(_value_names(fields, _GRAPH_OUTPUT)))
+    # Type notes on inner values would now be wrong; they are optional.
+    replaced = (_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_VALUE_INFO)
+    return encode_fields(
+        [
+            *((_GRAPH_NODE, BYTES, node.encode()) for node in nodes),
+            *((_GRAPH_INITIALIZER, BYTES, value) for _, value in initializers),
+            *(field for field in fields if field[0] not in replaced),
+        ]
+    )
+
+
+def _float_parameters(nodes: Iterable[_Node]) -> set[str]:
+    return {
+        node.inputs[position]
+        for node in nodes
+        for position in _FLOAT_PARAMETERS.get(node.operator, ())
+        if position < len(node.inputs) and node.inputs[position]
+    }
+
+
+def _cast_inputs(nodes: list[_Node], inputs: list[str], precision: HalfPrecision) -> list[_Node]:
+    half = {name: f"{name}/{precision}" for name in inputs}
+    for node in nodes:
+        node.inputs = [half.get(name, name) for name in node.inputs]
+    return [*(_cast(name, half[name], _type_number(precision)) for name in inputs), *nodes]
+
+
+def _cast_outputs(nodes: list[_Node], outputs: set[str]) -> list[_Node]:
+    """Back to float32: before a sigmoid that ends the network, else after the node that does."""
+    result = []
+    for node in nodes:
+        made = outputs.intersection(node.outputs)
+        if not made:
+            result.append(node)
+        elif node.operator == "Sigmoid":
+            name = f"{node.inputs[0]}/float"
+            result.append(_cast(node.inputs[0], name, _FLOAT))
+            node.inputs[0] = name
+            result.append(node)
+        else:
+            if any(made.intersection(other.inputs) for other in nodes):
+                raise Unsupported("an output of the network is used inside it")
+            node.outputs = [f"{name}/half" if name in made else name for name in node.outputs]
+            result.append(node)
+            result += [_cast(f"{name}/half", name, _FLOAT) for name in sorted(made)]
+    return result
+
+
+def _cast(source: str, target: str, type_number: int) -> _Node:
+    node = _Node(b"")
+    node.inputs, node.outputs, node.operator = [source], [target], "Cast"
+    attribute = encode_fields(
+        [
+            (_ATTRIBUTE_NAME, BYTES, b"to"),
+            (_ATTRIBUTE_INT, VARINT, type_number),
+            (_ATTRIBUTE_TYPE, VARINT, _ATTRIBUTE_IS_INT),
+        ]
+    )
+    node.rest = [
+        (_NODE_NAME, BYTES, f"cast/{target}".encode()),
+        (_NODE_OP, BYTES, b"Cast"),
+        (_NODE_ATTRIBUTE, BYTES, attribute),
+    ]
+    return node
+
+
+def _edit_constant(field: Field, name: str, precision: HalfPrecision) -> Field:
+    number, kind, value = field
+    if number != _NODE_ATTRIBUTE:
+        return field
+    parts = decode_fields(_bytes(value))
+    label = next((_text(v) for n, _, v in parts if n == _ATTRIBUTE_NAME), "")
+    if label in ("value_float", "value_floats"):
+        raise Unsupported(f"constant {name} is not a tensor")
+    edited: list[Field] = [
+        (n, k, _edit_tensor(_bytes(v), name, precision) if n == _ATTRIBUTE_TENSOR else v) for n, k, v in parts
+    ]
+    return number, kind, encode_fields(edited)
+
+
+def _edit_tensor(data: bytes, name: str, precision: HalfPrecision) -> bytes:
+    """A TensorProto in half precision; one that is not float32 stays as it is."""
+    fields = decode_fields(data)
+    if next((v for n, _, v in fields if n == _TENSOR_TYPE), 0) != _FLOAT:
+        return data
+    raw = b"".join(_bytes(v) for n, _, v in fields if n in (_TENSOR_RAW, _TENSOR_FLOATS))
+    values = np.frombuffer(raw, "<f4")
+    half = _to_float16(values, name) if precision == "fp16" else _to_bfloat16(values)
+    kept = [field for field in fields if field[0] not in (_TENSOR_TYPE, _TENSOR_RAW, _TENSOR_FLOATS)]
+    return encode_fields([*kept, (_TENSOR_TYPE, VARINT, _type_number(precision)), (_TENSOR_RAW, BYTES, half.tobytes())])
+
+
+def _to_float16(values: NDArray[np.float32], name: str) -> NDArray[np.uint16]:
+    with np.errstate(over="ignore"):
+        half = values.astype("<f2")
+    if not np.isfinite(half[np.isfinite(values)]).all():
+        raise Unsupported(f"fp16: {name} has values up to {np.abs(values).max():.3g}, beyond float16; use bf16")
+    return half.view("<u2")
+
+
+def _to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """The upper half of a float32, rounded to nearest even."""
+    bits = values.view("<u4").astype(np.uint64)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
+    # Rounding could carry a NaN's lowest bits into an infinity.
+    return np.where(np.isnan(values), (bits >> 16) | 0x40, rounded).astype("<u2")
+
+
+def _type_number(precision: HalfPrecision) -> int:
+    return _FLOAT16 if precision == "fp16" else _BFLOAT16
+
+
+def _value_names(fields: Iterable[Field], number: int) -> list[str]:
+    return [
+        next((_text(v) for m, _, v in decode_fields(_bytes(value)) if m == _VALUE_NAME), "")
+        for n, _, value in fields
+        if n == number
+    ]
+
+
+def _bytes(value: int | bytes) -> bytes:
+    if isinstance(value, int):
+        raise InvalidArgument("not an ONNX file (a number where a message belongs)")
+    return value
+
+
+def _text(value: int | bytes) -> str:
+    return _bytes(value).decode()
