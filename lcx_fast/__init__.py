@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import DeviceError, DicomError, EngineError, InvalidArgument, LcxError, Unsupported
 
 if TYPE_CHECKING:
-    from . import ops
+    from . import evaluation, ops
     from .dicom.read import read_dicom
     from .images import read_image, read_mammogram
     from .lesions import Lesion
@@ -41,6 +41,7 @@ __all__ = [
     "Unsupported",
     "__version__",
     "breast_mask",
+    "evaluation",
     "load_model",
     "ops",
     "read_dicom",
@@ -72,8 +73,8 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name == "ops":
-        return import_module(".ops", __name__)
+    if name in ("evaluation", "ops"):
+        return import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module 'lcx_fast' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name], __name__), name)

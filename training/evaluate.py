@@ -20,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage  # type: ignore[import-untyped]
 
+from lcx_fast.evaluation import ImageResult, compare, find_detections, match_lesions, roc_auc
 from training import metrics
 from training.checkpoint import load_average
 from training.config import Config, PoolingConfig, parse_config
 from training.network import OUTPUT_NAMES, LesionNetwork
 from training.pooling import image_logit
-from training.prepare import Sample, load_samples
+from training.prepare import PIXEL_SPACING_MM, Sample, load_samples
 
 Predictor = Callable[[Sample], NDArray[np.float32]]  # -> probabilities [2, H, W]
 
@@ -104,7 +105,7 @@ def predict_all(
 
 def lesion_results(
     predictions: Sequence[Prediction], *, output: str, threshold: float = 0.5, seed_threshold: float = 0.5
-) -> list[metrics.ImageResult]:
+) -> list[ImageResult]:
     """Detections of one map against the outlines it was to learn, over every image that has them told."""
     index = OUTPUT_NAMES.index(output)
     results = []
@@ -115,58 +116,26 @@ def lesion_results(
         counts = output == "abnormal" or sample.pathology == "malignant"
         outlines = sample.labels if counts else np.zeros_like(sample.labels)
         probability = np.where(outlines == -1, np.float32(0.0), prediction.probabilities[index])
-        labels, scores = metrics.find_detections(
-            probability, pixel_spacing_mm=0.5, threshold=threshold, seed_threshold=seed_threshold
+        labels, scores = find_detections(
+            probability, pixel_spacing_mm=PIXEL_SPACING_MM, threshold=threshold, seed_threshold=seed_threshold
         )
-        results.append(metrics.compare(labels, scores, outlines, patient=sample.patient))
+        results.append(
+            compare(
+                labels,
+                scores,
+                outlines,
+                patient=sample.patient,
+                name=sample.name,
+                pixel_spacing_mm=PIXEL_SPACING_MM,
+            )
+        )
     return results
 
 
-def lesion_summary(results: Sequence[metrics.ImageResult]) -> dict[str, float]:
-    summary = {"ap_iou50": metrics.average_precision(results)}
-    for rate in metrics.FALSE_POSITIVES_PER_IMAGE:
-        summary[f"sensitivity_at_{rate:g}_fp"] = metrics.sensitivity_at(results, false_positives_per_image=rate)
-    summary["ap_iop75"] = metrics.average_precision_iop(results)
-    summary["iop"] = metrics.intersection_over_prediction(results)
-    return summary
-
-
-def with_intervals(results: Sequence[metrics.ImageResult], *, draws: int) -> dict[str, list[float]]:
-    """Each figure of lesion_summary as [value, low, high], the interval by patient bootstrap."""
-    value = lesion_summary(results)
-    patients = [result.patient for result in results]
-    random = np.random.default_rng(0)
-    groups = [np.array([i for i, p in enumerate(patients) if p == name]) for name in dict.fromkeys(patients)]
-    draws_of: dict[str, list[float]] = {name: [] for name in value}
-    for _ in range(draws):
-        chosen = np.concatenate([groups[k] for k in random.integers(0, len(groups), len(groups))])
-        for name, drawn in lesion_summary([results[i] for i in chosen]).items():
-            draws_of[name].append(drawn)
-    return {name: [value[name], *map(float, np.percentile(draws_of[name], [2.5, 97.5]))] for name in value}
-
-
-def image_auc(predictions: Sequence[Prediction], *, draws: int) -> list[float]:
-    """ROC AUC malignant against the rest, [value, low, high]."""
-    scores = np.array([prediction.score for prediction in predictions])
-    positive = np.array([prediction.sample.pathology == "malignant" for prediction in predictions])
-
-    def auc(indices: NDArray[np.int64]) -> float:
-        return metrics.roc_auc(scores[indices], positive[indices])
-
-    patients = [prediction.sample.patient for prediction in predictions]
-    everything = np.arange(len(predictions))
-    return [auc(everything), *metrics.patient_bootstrap(patients, auc, draws=draws)]
-
-
-def operating_points(results: Sequence[metrics.ImageResult]) -> dict[str, dict[str, float]]:
-    """For each published rate of false positives, the lesion score to cut at and the sensitivity there."""
-    points = {}
-    for rate in metrics.FALSE_POSITIVES_PER_IMAGE:
-        points[f"{rate:g}_fp_per_image"] = {
-            "min_lesion_score": metrics.score_at(results, false_positives_per_image=rate),
-            "sensitivity": metrics.sensitivity_at(results, false_positives_per_image=rate),
-        }
-    return points
+def image_auc(predictions: Sequence[Prediction]) -> float:
+    """ROC AUC of the image scores, malignant against the rest."""
+    positive = [prediction.sample.pathology == "malignant" for prediction in predictions]
+    return float(roc_auc([prediction.score for prediction in predictions], positive))
 
 
 def threshold_table(predictions: Sequence[Prediction], *, output: str) -> list[dict[str, float]]:
@@ -176,11 +145,11 @@ def threshold_table(predictions: Sequence[Prediction], *, output: str) -> list[d
         for high in (0.5, 0.6, 0.7, 0.8, 0.9):
             if high >= low:
                 results = lesion_results(predictions, output=output, threshold=low, seed_threshold=high)
-                summary = lesion_summary(results)
-                detections = sum(len(result.scores) for result in results)
-                hits = sum(int(metrics.greedy_matches(r.iou, minimum=0.2).sum()) for r in results)
-                summary["false_positives_per_image"] = (detections - hits) / max(1, len(results))
-                summary["sensitivity"] = hits / max(1, sum(len(r.reference_areas) for r in results))
+                summary = metrics.lesion_summary(results)
+                matches = match_lesions(results, minimum=metrics.FROC_MINIMUM_IOU)
+                hits = int((matches.lesion >= 0).sum())
+                summary["false_positives_per_image"] = (len(matches.scores) - hits) / max(1, len(results))
+                summary["sensitivity"] = hits / max(1, len(matches.lesion_image))
                 table.append({"low": low, "high": high} | summary)
     return table
 
@@ -208,38 +177,43 @@ def brightness_predictor(*, sigma_mm: float, percentile: float) -> Predictor:
     return predict
 
 
-def best_brightness(samples: Sequence[Sample], *, output: str) -> tuple[str, list[metrics.ImageResult]]:
+def best_brightness(samples: Sequence[Sample], *, output: str) -> tuple[str, list[ImageResult]]:
     """The brightness baseline at the setting that suits these very images best: a generous baseline."""
-    best: tuple[float, str, list[metrics.ImageResult]] = (-1.0, "", [])
+    best: tuple[float, str, list[ImageResult]] = (-1.0, "", [])
     pooling, weights = PoolingConfig(lse_r=4.0, top_fraction=0.003), torch.zeros(2, 3)
     for sigma_mm in (1.5, 3.0, 5.0):
         for percentile in (85.0, 90.0, 95.0, 97.5):
             predictor = brightness_predictor(sigma_mm=sigma_mm, percentile=percentile)
             predictions = predict_all(predictor, samples, pooling=pooling, pooling_weights=weights)
             results = lesion_results(predictions, output=output)
-            summary = lesion_summary(results)
+            summary = metrics.lesion_summary(results)
             value = summary["sensitivity_at_1_fp"] + summary["ap_iou50"]
             if value > best[0]:
                 best = (value, f"sigma {sigma_mm:g} mm, percentile {percentile:g}", results)
     return best[1], best[2]
 
 
-def report(predictions: Sequence[Prediction], *, draws: int = 500) -> dict[str, Any]:
+def report(predictions: Sequence[Prediction], *, draws: int = 2000) -> dict[str, Any]:
     """All figures of a set of predictions, each [value, low, high] where an interval makes sense."""
     samples = [prediction.sample for prediction in predictions]
     document: dict[str, Any] = {
         "images": len(samples),
         "patients": len({sample.patient for sample in samples}),
-        "image_auc_malignant": image_auc(predictions, draws=draws),
+        "image_malignant": metrics.score_figures(
+            [prediction.score for prediction in predictions],
+            [sample.pathology == "malignant" for sample in samples],
+            [sample.patient for sample in samples],
+            draws=draws,
+        ),
     }
     for output in OUTPUT_NAMES:
         results = lesion_results(predictions, output=output)
-        document[output] = with_intervals(results, draws=draws)
-        document[output]["operating_points"] = operating_points(results)
+        document[output] = dict(metrics.with_intervals(results, draws=draws))
+        document[output]["operating_points"] = metrics.operating_points(results)
         document[output]["outlines"] = sum(len(result.reference_areas) for result in results)
         document[output]["confused_pixels"] = confused_pixels(predictions, output=output)
         setting, baseline = best_brightness(samples, output=output)
-        document[output]["smoothed_brightness"] = with_intervals(baseline, draws=draws) | {"setting": setting}
+        document[output]["smoothed_brightness"] = metrics.with_intervals(baseline, draws=draws) | {"setting": setting}
     return document
 
 
@@ -262,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="run folder of training.train")
     parser.add_argument("--checkpoint", default="best.safetensors")
     parser.add_argument("--model", type=Path, help="exported .onnx file to run in the checkpoint's place")
-    parser.add_argument("--draws", type=int, default=500, help="bootstrap draws")
+    parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws")
     options = parser.parse_args(arguments)
     model, config, state = load_model(options.run / options.checkpoint)
     samples = load_samples(options.data, options.run / "cache.npz")

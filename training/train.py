@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training import evaluate
+from training import evaluate, metrics
 from training.batches import TrainingViews, batches, default_workers
 from training.checkpoint import ExponentialMovingAverage, load_checkpoint, save_checkpoint
 from training.config import Config, parse_config, read_config
@@ -177,9 +177,9 @@ class Trainer:
             pooling=self.config.pooling,
             pooling_weights=model.pooling.detach().cpu(),
         )
-        row = {"val/auc": evaluate.image_auc(predictions, draws=1)[0]}
+        row = {"val/auc": evaluate.image_auc(predictions)}
         for output in ("abnormal", "malignant"):
-            summary = evaluate.lesion_summary(evaluate.lesion_results(predictions, output=output))
+            summary = metrics.lesion_summary(evaluate.lesion_results(predictions, output=output))
             row |= {f"val/{output}/{name}": value for name, value in summary.items()}
             row[f"val/{output}/confused"] = evaluate.confused_pixels(predictions, output=output)
         row["selection"] = row["val/abnormal/sensitivity_at_1_fp"] + row["val/abnormal/ap_iou50"]

@@ -1,0 +1,128 @@
+"""Evaluation of detections, masks and scores, exact and fast; NumPy and the compiled core only.
+
+Match once, then draw curves, resample or cut by class and size::
+
+    from lcx_fast import evaluation
+
+    results = [evaluation.compare(labels, scores, outlines, patient=p) for ...]
+    matches = evaluation.match_lesions(results, minimum=0.2)
+    evaluation.froc_sensitivities(matches, [0.25, 0.5, 1, 2])
+    evaluation.patient_bootstrap(
+        lambda w: {"ap": evaluation.interpolated_average_precision(matches, weights=w)}, matches.patients
+    )
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .average_precision import interpolated_average_precision, lesion_average_precision
+    from .bootstrap import Interval, patient_bootstrap, patient_weights
+    from .calibration import (
+        IsotonicMap,
+        OperatingPoint,
+        PlattScaling,
+        Reliability,
+        expected_calibration_error,
+        fit_isotonic,
+        fit_platt,
+        fit_temperature,
+        logit,
+        operating_points,
+        reliability_curve,
+    )
+    from .froc import (
+        LUNA_RATES,
+        MAMMOGRAPHY_RATES,
+        FrocCurve,
+        froc_curve,
+        froc_sensitivities,
+        luna_score,
+        score_at_rate,
+    )
+    from .lesions import ImageResult, compare, find_detections, intersection_over_prediction, mean_iop_by_lesion
+    from .matches import Matches, match_lesions
+    from .ranking import max_by_group, ranking_average_precision, ranking_curve, roc_auc
+
+#: Which module each public name lives in; loaded on first use.
+_HOMES = {
+    "average_precision": ("interpolated_average_precision", "lesion_average_precision"),
+    "bootstrap": ("Interval", "patient_bootstrap", "patient_weights"),
+    "calibration": (
+        "IsotonicMap",
+        "OperatingPoint",
+        "PlattScaling",
+        "Reliability",
+        "expected_calibration_error",
+        "fit_isotonic",
+        "fit_platt",
+        "fit_temperature",
+        "logit",
+        "operating_points",
+        "reliability_curve",
+    ),
+    "froc": (
+        "FrocCurve",
+        "LUNA_RATES",
+        "MAMMOGRAPHY_RATES",
+        "froc_curve",
+        "froc_sensitivities",
+        "luna_score",
+        "score_at_rate",
+    ),
+    "lesions": ("ImageResult", "compare", "find_detections", "intersection_over_prediction", "mean_iop_by_lesion"),
+    "matches": ("Matches", "match_lesions"),
+    "ranking": ("max_by_group", "ranking_average_precision", "ranking_curve", "roc_auc"),
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "LUNA_RATES",
+    "MAMMOGRAPHY_RATES",
+    "FrocCurve",
+    "ImageResult",
+    "Interval",
+    "IsotonicMap",
+    "Matches",
+    "OperatingPoint",
+    "PlattScaling",
+    "Reliability",
+    "compare",
+    "expected_calibration_error",
+    "find_detections",
+    "fit_isotonic",
+    "fit_platt",
+    "fit_temperature",
+    "froc_curve",
+    "froc_sensitivities",
+    "interpolated_average_precision",
+    "intersection_over_prediction",
+    "lesion_average_precision",
+    "logit",
+    "luna_score",
+    "match_lesions",
+    "max_by_group",
+    "mean_iop_by_lesion",
+    "operating_points",
+    "patient_bootstrap",
+    "patient_weights",
+    "ranking_average_precision",
+    "ranking_curve",
+    "reliability_curve",
+    "roc_auc",
+    "score_at_rate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module 'lcx_fast.evaluation' has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULE_OF[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,226 @@
+"""All detections of all images in one table, each hit or not: match once, then draw, resample, or cut by class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InvalidArgument
+from .lesions import ImageResult
+from .ranking import check_weights, distinct_ends
+
+Floats = NDArray[np.float64]
+
+#: What a detection must reach: intersection over union, intersection over prediction, or its centre in the lesion.
+Overlap = Literal["iou", "iop", "centre"]
+#: What is to be found: each lesion, or any lesion of an image, or of a patient.
+Unit = Literal["lesion", "image", "patient"]
+
+HIT, FALSE_POSITIVE, IGNORED = 1, 0, -1
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """N detections of I images, in order of descending score.
+
+    Attributes:
+        scores: float64 [N].
+        state: int8 [N]: HIT, FALSE_POSITIVE or IGNORED.
+        image: [N], index of the detection's image.
+        lesion: [N], index of the lesion hit, -1 for none.
+        lesion_image: [M], index of each lesion's image.
+        lesion_counts: bool [M], whether the lesion is among those to be found.
+        lesion_area_mm2: float64 [M], NaN where it is unknown.
+        lesion_class: M classes, "" where it is unknown.
+        patients: I patients.
+    """
+
+    scores: Floats
+    state: NDArray[np.int8]
+    image: NDArray[np.intp]
+    lesion: NDArray[np.intp]
+    lesion_image: NDArray[np.intp]
+    lesion_counts: NDArray[np.bool_]
+    lesion_area_mm2: Floats
+    lesion_class: NDArray[np.str_]
+    patients: tuple[str, ...]
+
+    @property
+    def images(self) -> int:
+        """I."""
+        return len(self.patients)
+
+    def of_lesions(self, chosen: ArrayLike) -> Matches:
+        """Only some lesions to be found: a detection that hit another is neither hit nor false positive.
+
+        Args:
+            chosen: bool [M], for instance ``matches.lesion_class == "malignant"`` or ``lesion_area_mm2 < 100``.
+        """
+        counts = np.asarray(chosen, bool)
+        if counts.shape != self.lesion_counts.shape:
+            raise InvalidArgument(f"chosen has shape {counts.shape}; needed: {self.lesion_counts.shape}")
+        counts = counts & self.lesion_counts
+        state = self.state.copy()
+        other = self.lesion >= 0
+        other[other] = ~counts[self.lesion[other]]
+        state[other] = IGNORED
+        return replace(self, state=state, lesion_counts=counts)
+
+    def units(self, unit: Unit) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """An image to stand for each thing to be found, [U]; and the detections that find one first, bool [N]."""
+        to_find = self.lesion_image[self.lesion_counts]
+        hits = self.state == HIT
+        if unit == "lesion":
+            return to_find, hits
+        if unit == "image":
+            group = np.arange(self.images)
+        else:
+            place = {name: k for k, name in enumerate(dict.fromkeys(self.patients))}
+            group = np.array([place[name] for name in self.patients], np.intp)
+        _, first_image = np.unique(group[to_find], return_index=True)
+        positions = np.nonzero(hits)[0]
+        _, first_hit = np.unique(group[self.image[positions]], return_index=True)
+        found = np.zeros(len(hits), bool)
+        found[positions[first_hit]] = True
+        return to_find[first_image], found
+
+
+@dataclass(frozen=True)
+class Counts:
+    """At each distinct score, highest first, what scores at least that much; one row per resample.
+
+    Attributes:
+        thresholds: float64 [K].
+        found: float64 [B, K].
+        false_positives: float64 [B, K].
+        to_find: float64 [B].
+        images: float64 [B], those false positives are counted on.
+    """
+
+    thresholds: Floats
+    found: Floats
+    false_positives: Floats
+    to_find: Floats
+    images: Floats
+
+
+def match_lesions(
+    results: Sequence[ImageResult],
+    *,
+    overlap: Overlap = "iou",
+    minimum: float = 0.5,
+    duplicates: Literal["false_positive", "ignored"] = "false_positive",
+) -> Matches:
+    """Match detections to lesions, greedily and one to one: by descending score, each to the free lesion it overlaps
+    most, if by at least ``minimum``.
+
+    Args:
+        results: one per image; images without lesions or detections count too.
+        overlap: what must reach ``minimum``: IoU, IoP (the share of the detection in that lesion), or ``"centre"``:
+            the detection's centroid lies in the lesion.
+        minimum: above 0; no matter for ``"centre"``.
+        duplicates: what a detection is that reaches ``minimum`` only with lesions found before it: a false positive
+            (the usual convention for mammograms), or ignored (LUNA16's).
+    """
+    if not minimum > 0:
+        raise InvalidArgument(f"minimum overlap {minimum:g}; needed: more than 0")
+    states, lesions, offset = [], [], 0
+    for result in results:
+        table = _overlap_table(result, overlap)
+        least = 0.5 if overlap == "centre" else minimum
+        matched = greedy_matches(table, minimum=least)
+        state = (matched >= 0).astype(np.int8)
+        if duplicates == "ignored":
+            state[(matched < 0) & (table >= least).any(axis=1)] = IGNORED
+        states.append(state)
+        lesions.append(np.where(matched >= 0, matched + offset, -1))
+        offset += table.shape[1]
+    scores = _join([result.scores for result in results], np.float64)
+    order = np.argsort(-scores, kind="stable")
+    reference_counts = [len(result.reference_areas) for result in results]
+    area = [
+        np.asarray(result.reference_areas, float) * (np.nan if result.pixel_area_mm2 is None else result.pixel_area_mm2)
+        for result in results
+    ]
+    return Matches(
+        scores=scores[order],
+        state=_join(states, np.int8)[order],
+        image=np.repeat(np.arange(len(results)), [len(result.scores) for result in results])[order],
+        lesion=_join(lesions, np.intp)[order],
+        lesion_image=np.repeat(np.arange(len(results)), reference_counts),
+        lesion_counts=np.ones(offset, bool),
+        lesion_area_mm2=_join(area, np.float64),
+        lesion_class=np.array([c for r in results for c in (r.classes or [""] * len(r.reference_areas))], np.str_),
+        patients=tuple(result.patient for result in results),
+    )
+
+
+def count_by_threshold(
+    matches: Matches,
+    *,
+    unit: Unit = "lesion",
+    false_positives_on: Literal["all", "normal"] = "all",
+    weights: ArrayLike | None = None,
+) -> Counts:
+    """What every threshold finds and what it costs.
+
+    Args:
+        matches: from ``match_lesions``.
+        unit: what is to be found.
+        false_positives_on: count them on all images or only on those without any lesion.
+        weights: how often each image counts, [B, I], as ``patient_weights`` gives them; None: once.
+    """
+    rows = check_weights(weights, matches.images)
+    representatives, found = matches.units(unit)
+    false_positive = matches.state == FALSE_POSITIVE
+    counted = np.ones(matches.images, bool)
+    if false_positives_on == "normal":
+        counted[matches.lesion_image] = False
+        false_positive = false_positive & counted[matches.image]
+    relevant = found | false_positive
+    ends = distinct_ends(matches.scores[relevant])
+    weight = rows[:, matches.image[relevant]]
+    return Counts(
+        thresholds=matches.scores[relevant][ends],
+        found=np.cumsum(weight * found[relevant], axis=1)[:, ends],
+        false_positives=np.cumsum(weight * false_positive[relevant], axis=1)[:, ends],
+        to_find=rows[:, representatives].sum(axis=1),
+        images=rows[:, counted].sum(axis=1),
+    )
+
+
+def greedy_matches(overlap: NDArray[np.float64], *, minimum: float) -> NDArray[np.intp]:
+    """Index of the lesion each detection is matched to, -1 for none, [D]; see ``match_lesions``.
+
+    Args:
+        overlap: [D, G], detections by descending score.
+        minimum: least overlap.
+    """
+    matched = np.full(overlap.shape[0], -1, np.intp)
+    free = np.ones(overlap.shape[1], bool)
+    for detection, row in enumerate(overlap):
+        allowed = np.where(free, row, -1.0)
+        if allowed.size and allowed.max() >= minimum:
+            matched[detection] = allowed.argmax()
+            free[matched[detection]] = False
+    return matched
+
+
+def _overlap_table(result: ImageResult, overlap: Overlap) -> Floats:
+    if overlap == "iou":
+        return result.iou
+    if overlap == "iop":
+        return result.iop_by_lesion
+    if overlap == "centre":
+        if result.centre_inside is None:
+            raise InvalidArgument(f"image {result.name!r}: centres are not known; use overlap 'iou' or 'iop'")
+        return result.centre_inside.astype(np.float64)
+    raise InvalidArgument(f"overlap {overlap!r}; accepted: iou, iop, centre")
+
+
+def _join(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
+    return np.concatenate(arrays).astype(dtype, copy=False) if arrays else np.zeros(0, dtype)

@@ -1,0 +1,257 @@
+"""Lesion metrics: small cases worked out by hand, and random ones against plain loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import reference_evaluation as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcx_fast import InvalidArgument, evaluation
+
+
+def blobs(*boxes):
+    probability = np.zeros((60, 60), np.float32)
+    for y0, x0, y1, x1, value in boxes:
+        probability[y0:y1, x0:x1] = value
+    return probability
+
+
+def result(probability, outlines, patient="a"):
+    labels, scores = evaluation.find_detections(probability, pixel_spacing_mm=1.0)
+    return evaluation.compare(labels, scores, outlines, patient=patient, pixel_spacing_mm=0.5)
+
+
+def outline(*boxes):
+    labels = np.zeros((60, 60), np.int16)
+    for index, (y0, x0, y1, x1) in enumerate(boxes, start=1):
+        labels[y0:y1, x0:x1] = 2 * index  # numbered with gaps
+    return labels
+
+
+def test_detections_are_ranked_and_small_or_faint_ones_left_out():
+    probability = blobs((0, 0, 10, 10, 0.7), (20, 20, 30, 30, 0.9), (40, 40, 44, 44, 0.99), (50, 0, 60, 9, 0.4))
+    labels, scores = evaluation.find_detections(probability, pixel_spacing_mm=1.0)
+    assert scores == pytest.approx([0.9, 0.7])
+    assert labels[25, 25] == 1 and labels[5, 5] == 2 and labels[41, 41] == 0
+    _, seeded = evaluation.find_detections(probability, pixel_spacing_mm=1.0, threshold=0.3, seed_threshold=0.8)
+    assert seeded == pytest.approx([0.9])
+
+
+def test_a_detection_scores_the_mean_of_its_top_tenth():
+    probability = blobs((0, 0, 10, 11, 0.6))
+    probability[0, :11] = np.linspace(0.7, 0.9, 11)
+    _, scores = evaluation.find_detections(probability, pixel_spacing_mm=1.0)
+    assert scores == pytest.approx([probability[0, :11].mean()])
+
+
+def test_overlaps():
+    found = result(blobs((0, 0, 10, 10, 0.8)), outline((0, 0, 10, 5), (40, 40, 50, 50)))
+    assert found.iou == pytest.approx(np.array([[0.5, 0.0]]))
+    assert found.iop == pytest.approx([0.5])
+    assert found.centre_inside.tolist() == [[False, False]]  # its centre is at (5, 5), one right of the outline
+    assert result(blobs((0, 0, 9, 9, 0.8)), outline((0, 0, 10, 5))).centre_inside.tolist() == [[True]]
+
+
+def test_average_precision_by_hand():
+    # Descending scores: hit, miss, hit; three outlines. Precision at the hits: 1, 2/3.
+    first = result(blobs((0, 0, 10, 10, 0.9), (20, 0, 30, 10, 0.8)), outline((0, 0, 10, 10), (40, 40, 50, 50)))
+    second = result(blobs((0, 0, 10, 10, 0.7)), outline((0, 0, 10, 9)))
+    assert evaluation.lesion_average_precision([first, second]) == pytest.approx((1 + 2 / 3) / 3)
+    matches = evaluation.match_lesions([first, second])
+    eleven = evaluation.interpolated_average_precision(matches, interpolation="11")
+    assert eleven == pytest.approx((4 * 1 + 3 * 2 / 3) / 11)  # recalls 0 to .3, and .4 to .6
+
+
+def test_sensitivity_at_false_positive_rates():
+    images = [
+        result(blobs((0, 0, 10, 10, 0.95)), outline()),
+        result(blobs((0, 0, 10, 10, 0.9)), outline((0, 0, 10, 10))),
+        result(blobs((0, 0, 10, 10, 0.6)), outline((40, 40, 50, 50))),
+        result(blobs((0, 0, 10, 10, 0.55)), outline((0, 0, 10, 10))),
+    ]
+    matches = evaluation.match_lesions(images, minimum=0.2)
+    np.testing.assert_allclose(evaluation.froc_sensitivities(matches, [0.0, 0.25, 0.5]), [0, 1 / 3, 2 / 3])
+    assert evaluation.score_at_rate(matches, 0.25) == pytest.approx(0.9)
+    assert evaluation.score_at_rate(matches, 0.0) == 1.0
+    normal = evaluation.froc_sensitivities(matches, [0.0, 1.0], false_positives_on="normal")
+    np.testing.assert_allclose(normal, [0, 2 / 3])  # one normal image, one false positive on it
+
+
+def test_classes_and_sizes():
+    labels, scores = evaluation.find_detections(blobs((0, 0, 10, 10, 0.9), (20, 20, 30, 30, 0.8)), pixel_spacing_mm=1.0)
+    outlines = outline((0, 0, 10, 10), (20, 20, 30, 30), (40, 40, 50, 55))
+    image = evaluation.compare(
+        labels, scores, outlines, patient="a", pixel_spacing_mm=0.5, classes=["mass", "cluster", "mass"]
+    )
+    matches = evaluation.match_lesions([image])
+    assert matches.lesion_area_mm2.tolist() == [25.0, 25.0, 37.5]
+    masses = matches.of_lesions(matches.lesion_class == "mass")
+    # The cluster found is no false positive among the masses.
+    assert evaluation.froc_sensitivities(masses, [0.0]) == pytest.approx([0.5])
+    small = matches.of_lesions(matches.lesion_area_mm2 < 30)
+    assert evaluation.froc_sensitivities(small, [0.0]) == pytest.approx([1.0])
+    assert np.isnan(evaluation.interpolated_average_precision(matches.of_lesions(matches.lesion_area_mm2 > 99)))
+
+
+def test_nothing_detected_scores_zero_and_nothing_to_find_is_undefined():
+    nothing = [result(blobs(), outline((0, 0, 10, 10)))]
+    matches = evaluation.match_lesions(nothing)
+    assert evaluation.interpolated_average_precision(matches) == 0.0
+    assert evaluation.froc_sensitivities(matches, [1.0]) == [0.0]
+    assert evaluation.luna_score(matches) == 0.0
+    assert evaluation.intersection_over_prediction(nothing) == 0.0
+    assert np.isnan(evaluation.mean_iop_by_lesion(nothing))
+    empty = evaluation.match_lesions([result(blobs((0, 0, 10, 10, 0.9)), outline())])
+    assert np.isnan(evaluation.interpolated_average_precision(empty))
+    assert np.isnan(evaluation.froc_sensitivities(empty, [1.0])).all()
+
+
+def test_iop_counts_pixels_and_lesions():
+    images = [
+        result(blobs((0, 0, 10, 10, 0.8)), outline((0, 0, 10, 5))),
+        result(blobs((0, 0, 10, 10, 0.8)), outline()),  # no lesion: does not count
+        result(blobs((0, 0, 20, 20, 0.8), (30, 30, 40, 40, 0.7)), outline((0, 0, 20, 20), (50, 50, 55, 55))),
+    ]
+    assert evaluation.intersection_over_prediction(images) == pytest.approx(450 / 600)
+    assert evaluation.mean_iop_by_lesion(images) == pytest.approx((0.5 + 1.0) / 2)
+    np.testing.assert_allclose(evaluation.mean_iop_by_lesion(images, weights=[[2, 0, 1], [0, 1, 0]]), [2 / 3, np.nan])
+    np.testing.assert_allclose(evaluation.intersection_over_prediction(images, weights=[[2, 9, 1]]), [500 / 700])
+
+
+SCORES = [0.2, 0.4, 0.5, 0.500001, 0.7, 0.9]
+
+
+@st.composite
+def image_lists(draw):
+    rng = np.random.default_rng(draw(st.integers(0, 2**31)))
+    results, plain = [], []
+    for number in range(draw(st.integers(1, 6))):
+        detections, lesions = int(rng.integers(0, 5)), int(rng.integers(0, 3))
+        scores = np.sort(rng.choice(SCORES, detections))[::-1]
+        predicted, actual = rng.integers(10, 30, detections), rng.integers(10, 30, lesions)
+        shared = rng.integers(0, 10, (detections, lesions)) * rng.integers(0, 2, (detections, lesions))
+        inside = rng.random((detections, lesions)) < 0.3
+        patient = f"p{number // 2}"
+        results.append(
+            evaluation.ImageResult(patient, scores, shared, predicted, actual, centre_inside=inside, name=str(number))
+        )
+        plain.append(
+            {
+                "patient": patient,
+                "scores": scores.tolist(),
+                "lesions": lesions,
+                "iou": (shared / (predicted[:, None] + actual - shared)).tolist(),
+                "iop": (shared / predicted[:, None]).tolist(),
+                "centre": inside.astype(float).tolist(),
+            }
+        )
+    return results, plain
+
+
+options = st.fixed_dictionaries(
+    {
+        "overlap": st.sampled_from(["iou", "iop", "centre"]),
+        "minimum": st.sampled_from([0.1, 0.25]),
+        "duplicates": st.sampled_from(["false_positive", "ignored"]),
+    }
+)
+counting = st.fixed_dictionaries(
+    {"unit": st.sampled_from(["lesion", "image", "patient"]), "false_positives_on": st.sampled_from(["all", "normal"])}
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(image_lists(), options, counting)
+def test_curves_equal_the_plain_definition(images, how, what):
+    results, plain = images
+    matches = evaluation.match_lesions(results, **how)
+    points, to_find, counted = reference.curve(
+        plain,
+        how["overlap"],
+        how["minimum"],
+        duplicates=how["duplicates"],
+        unit=what["unit"],
+        normal_only=what["false_positives_on"] == "normal",
+    )
+    curve = evaluation.froc_curve(matches, **what)
+    if to_find and counted:
+        assert [round(float(s) * to_find) for s in curve.sensitivity][-1:] == [f for _, f, _ in points][-1:]
+        for rate, sensitivity, threshold in zip(
+            curve.false_positives_per_image, curve.sensitivity, curve.thresholds, strict=True
+        ):
+            # A point where nothing new was found (a second hit of an image) may be left out of our curve.
+            found, false = next((f, n) for t, f, n in reversed(points) if t >= threshold)
+            assert (sensitivity, rate) == pytest.approx((found / to_find, false / counted))
+    rates = [0.0, 0.25, 0.5, 1.0, 4.0]
+    expected = [reference.sensitivity_at(points, to_find, counted, rate) for rate in rates]
+    np.testing.assert_allclose(evaluation.froc_sensitivities(matches, rates, **what), expected)
+    if what == {"unit": "lesion", "false_positives_on": "all"}:
+        for interpolation in ("all", "11"):
+            np.testing.assert_allclose(
+                evaluation.interpolated_average_precision(matches, interpolation=interpolation),
+                reference.average_precision(points, to_find, interpolation),
+            )
+
+
+@settings(max_examples=100, deadline=None)
+@given(image_lists(), options, counting, st.integers(0, 2**31))
+def test_weights_count_as_repeated_images(images, how, what, seed):
+    results, plain = images
+    weights = np.random.default_rng(seed).integers(0, 3, (3, len(results)))
+    if what["unit"] == "patient":  # whole patients are drawn
+        first = {r.patient: k for k, r in reversed(list(enumerate(results)))}
+        weights = weights[:, [first[r.patient] for r in results]]
+    matches = evaluation.match_lesions(results, **how)
+    values = evaluation.froc_sensitivities(matches, [0.5, 1.0], weights=weights, **what)
+    precision = evaluation.interpolated_average_precision(matches, weights=weights)
+    for row, value, ap in zip(weights, values, precision, strict=True):
+        repeated = [image | {"copy": c} for image, times in zip(plain, row, strict=True) for c in range(times)]
+        arguments = {"duplicates": how["duplicates"]}
+        points, to_find, counted = reference.curve(
+            repeated,
+            how["overlap"],
+            how["minimum"],
+            unit=what["unit"],
+            normal_only=what["false_positives_on"] == "normal",
+            **arguments,
+        )
+        expected = [reference.sensitivity_at(points, to_find, counted, rate) for rate in (0.5, 1.0)]
+        np.testing.assert_allclose(value, expected)
+        points, to_find, _ = reference.curve(repeated, how["overlap"], how["minimum"], **arguments)
+        np.testing.assert_allclose(ap, reference.average_precision(points, to_find))
+
+
+def test_linear_interpolation_and_the_luna_score():
+    # One lesion found at score .9, a false positive at .8, the other lesion at .7; two images.
+    images = [
+        evaluation.ImageResult("a", np.array([0.9, 0.8]), np.array([[10], [0]]), np.array([10, 10]), np.array([10])),
+        evaluation.ImageResult("b", np.array([0.7]), np.array([[10]]), np.array([10]), np.array([10])),
+    ]
+    matches = evaluation.match_lesions(images)
+    linear = evaluation.froc_sensitivities(matches, [0.0, 0.125, 0.5, 3.0], interpolation="linear")
+    np.testing.assert_allclose(linear, [0.5, 0.5, 1.0, 1.0])
+    assert evaluation.luna_score(matches) == pytest.approx((2 * 0.5 + 5 * 1.0) / 7)
+
+
+def test_arguments_are_checked():
+    with pytest.raises(InvalidArgument, match="descending"):
+        evaluation.ImageResult("a", np.array([0.1, 0.9]), np.zeros((2, 0)), np.ones(2), np.zeros(0))
+    with pytest.raises(InvalidArgument, match="intersections"):
+        evaluation.ImageResult("a", np.array([0.1]), np.zeros((2, 0)), np.ones(1), np.zeros(0))
+    with pytest.raises(InvalidArgument, match="more than 0"):
+        evaluation.match_lesions([], minimum=0.0)
+    image = evaluation.ImageResult("a", np.array([0.9]), np.ones((1, 1)), np.ones(1), np.ones(1))
+    with pytest.raises(InvalidArgument, match="centres are not known"):
+        evaluation.match_lesions([image], overlap="centre")
+    with pytest.raises(InvalidArgument, match="accepted: iou, iop, centre"):
+        evaluation.match_lesions([image], overlap="dice")
+    with pytest.raises(InvalidArgument, match="shapes must be equal"):
+        evaluation.compare(np.zeros((2, 2), int), np.zeros(0), np.zeros((2, 3), int), patient="a")
+
+
+def test_no_images_at_all():
+    matches = evaluation.match_lesions([])
+    assert np.isnan(evaluation.interpolated_average_precision(matches))
+    assert np.isnan(evaluation.froc_sensitivities(matches, [1.0])).all()
