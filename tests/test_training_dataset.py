@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from training import prepare
+from training import prepared
 from training.datasets import cdd_cesm
 
 COLUMNS = ("name", "patient", "side", "view", "pathology", "findings", "tags", "split")
@@ -141,9 +141,9 @@ def test_scale_is_refused_where_width_and_height_disagree() -> None:
 
 
 def test_samples_are_cached_and_read_back_equal(folder: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "run" / "cache.npz"
-    made = prepare.load_samples(folder, cache)
-    read = prepare.load_samples(Path("/nowhere"), cache)
+    cache = tmp_path / "run" / "cache"
+    made = prepared.load_samples(folder, cache)
+    read = prepared.load_samples(Path("/nowhere"), cache)
     assert [s.name for s in made] == [s.name for s in read]
     # Each native image comes in two forms, the resized one in one.
     assert len(made) == 13

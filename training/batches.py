@@ -54,6 +54,7 @@ class TrainingViews(Dataset[TrainingImage]):
             outlined_px=float((sample.labels > 0).sum()) * scale**2,
             annotated=sample.annotated,
             calcification_only=sample.calcification_only,
+            not_malignant=sample.not_malignant,
         )
 
 

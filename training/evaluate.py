@@ -26,7 +26,8 @@ from training.checkpoint import load_average
 from training.config import Config, PoolingConfig, parse_config
 from training.network import OUTPUT_NAMES, LesionNetwork
 from training.pooling import image_logit
-from training.prepare import PIXEL_SPACING_MM, Sample, load_samples
+from training.prepare import Sample
+from training.prepared import load_samples
 
 Predictor = Callable[[Sample], NDArray[np.float32]]  # -> probabilities [2, H, W]
 
@@ -46,7 +47,8 @@ def validation_samples(samples: Sequence[Sample], *, resampled: bool) -> list[Sa
     See Note [Resampled images] in training.prepare: the second form takes the resolution away as a clue.
     """
     chosen = [sample for sample in samples if sample.split == "val"]
-    return [sample for sample in chosen if sample.folder == "resized512" or sample.resampled == resampled]
+    in_both = {sample.name for sample in chosen if sample.resampled} & {s.name for s in chosen if not s.resampled}
+    return [sample for sample in chosen if sample.name not in in_both or sample.resampled == resampled]
 
 
 def torch_predictor(model: LesionNetwork, config: Config) -> Predictor:
@@ -111,13 +113,15 @@ def lesion_results(
     results = []
     for prediction in predictions:
         sample = prediction.sample
-        if output == "abnormal" and not sample.annotated:
+        if not (sample.annotated if output == "abnormal" else sample.pathology != "unknown"):
             continue
         counts = output == "abnormal" or sample.pathology == "malignant"
         outlines = sample.labels if counts else np.zeros_like(sample.labels)
+        if output == "malignant" and sample.not_malignant:
+            outlines = np.where(np.isin(outlines, sample.not_malignant), np.int16(-1), outlines)
         probability = np.where(outlines == -1, np.float32(0.0), prediction.probabilities[index])
         labels, scores = find_detections(
-            probability, pixel_spacing_mm=PIXEL_SPACING_MM, threshold=threshold, seed_threshold=seed_threshold
+            probability, pixel_spacing_mm=sample.spacing_mm, threshold=threshold, seed_threshold=seed_threshold
         )
         results.append(
             compare(
@@ -126,16 +130,17 @@ def lesion_results(
                 outlines,
                 patient=sample.patient,
                 name=sample.name,
-                pixel_spacing_mm=PIXEL_SPACING_MM,
+                pixel_spacing_mm=sample.spacing_mm,
             )
         )
     return results
 
 
 def image_auc(predictions: Sequence[Prediction]) -> float:
-    """ROC AUC of the image scores, malignant against the rest."""
-    positive = [prediction.sample.pathology == "malignant" for prediction in predictions]
-    return float(roc_auc([prediction.score for prediction in predictions], positive))
+    """ROC AUC of the image scores, malignant against the rest; images of unknown pathology do not count."""
+    known = [prediction for prediction in predictions if prediction.sample.pathology != "unknown"]
+    positive = [prediction.sample.pathology == "malignant" for prediction in known]
+    return float(roc_auc([prediction.score for prediction in known], positive))
 
 
 def threshold_table(predictions: Sequence[Prediction], *, output: str) -> list[dict[str, float]]:
@@ -169,7 +174,7 @@ def brightness_predictor(*, sigma_mm: float, percentile: float) -> Predictor:
     """The baseline that learns nothing: smoothed grey value, p = 0.5 at the breast's own percentile."""
 
     def predict(sample: Sample) -> NDArray[np.float32]:
-        smooth = ndimage.gaussian_filter(sample.image, sigma_mm / 0.5)
+        smooth = ndimage.gaussian_filter(sample.image, sigma_mm / sample.spacing_mm)
         level = max(float(np.percentile(smooth[sample.breast], percentile)), 1e-3)
         map_ = np.clip(0.5 * smooth / level, 0.0, 1.0).astype(np.float32)
         return np.stack([map_, map_])
@@ -196,13 +201,14 @@ def best_brightness(samples: Sequence[Sample], *, output: str) -> tuple[str, lis
 def report(predictions: Sequence[Prediction], *, draws: int = 2000) -> dict[str, Any]:
     """All figures of a set of predictions, each [value, low, high] where an interval makes sense."""
     samples = [prediction.sample for prediction in predictions]
+    known = [prediction for prediction in predictions if prediction.sample.pathology != "unknown"]
     document: dict[str, Any] = {
         "images": len(samples),
         "patients": len({sample.patient for sample in samples}),
         "image_malignant": metrics.score_figures(
-            [prediction.score for prediction in predictions],
-            [sample.pathology == "malignant" for sample in samples],
-            [sample.patient for sample in samples],
+            [prediction.score for prediction in known],
+            [prediction.sample.pathology == "malignant" for prediction in known],
+            [prediction.sample.patient for prediction in known],
             draws=draws,
         ),
     }
@@ -239,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws")
     options = parser.parse_args(arguments)
     model, config, state = load_model(options.run / options.checkpoint)
-    samples = load_samples(options.data, options.run / "cache.npz")
+    samples = load_samples(options.data, options.run / "cache", spacing_mm=config.data.pixel_spacing_mm)
     predictor = torch_predictor(model, config)
     if options.model is not None:
         from training.export import read_metadata

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training import losses
-from training.annotation import Zones, zones
+from training.annotation import IGNORED, Zones, zones
 from training.config import Config
 from training.network import OUTPUT_NAMES
 from training.pooling import image_logit
@@ -24,7 +24,8 @@ class TrainingImage:
     """One augmented view and what is known of the image it was cut from.
 
     image, breast, labels: [h, w], see training.augment.random_view. outlined_px: pixels with a finding in the
-    whole image at this view's scale. annotated: False if a lesion may lie where nobody drew one.
+    whole image at this view's scale. annotated: False if a lesion may lie where nobody drew one. pathology: where
+    it is "unknown" the malignant map learns nothing. not_malignant: labels of a malignant image's other findings.
     """
 
     image: Tensor
@@ -34,6 +35,7 @@ class TrainingImage:
     outlined_px: float
     annotated: bool
     calcification_only: bool
+    not_malignant: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> TrainingImage:
         """The view with its arrays on a device."""
@@ -50,8 +52,9 @@ def image_loss(
 ) -> dict[str, Tensor]:
     """All weighted terms of one image; their sum is its loss.
 
-    The abnormal map learns every outline. The malignant map learns the outlines of malignant images only; in
-    any other image its A is empty, so that the strict penalty falls on the whole breast.
+    The abnormal map learns every outline. The malignant map learns the malignant outlines only; where there is
+    none its A is empty, so that the strict penalty falls on the whole breast. In a malignant image it ignores the
+    other outlines: they are no lesion to it, and the image's class does not depend on them.
 
     Args:
         logits: [2, h, w]. pooling_weights: [2, 3], see training.pooling.image_logit.
@@ -59,24 +62,19 @@ def image_loss(
     found = zones(view.labels, view.breast, ring_px=config.data.ring_mm / config.data.pixel_spacing_mm)
     if not bool(found.breast.any()):
         return {}
-    malignant = view.pathology == "malignant"
-    nothing = replace(
-        found,
-        lesions=(),
-        inside=torch.zeros_like(found.inside),
-        ring=torch.zeros_like(found.ring),
-        outside=found.breast,
-    )
+    malignant, known = view.pathology == "malignant", view.pathology != "unknown"
     terms: dict[str, Tensor] = {}
     if view.annotated:
         terms |= _map_terms(logits[ABNORMAL], found, view, targets, config, prefix="abnormal")
-    terms |= _map_terms(logits[MALIGNANT], found if malignant else nothing, view, targets, config, prefix="malignant")
+    if known:
+        seen = _malignant_zones(found, view, config)
+        terms |= _map_terms(logits[MALIGNANT], seen, view, targets, config, prefix="malignant")
     for name, index, weight, positive in (
         ("malignant", MALIGNANT, 1.0, malignant),
         ("abnormal", ABNORMAL, config.loss.abnormal_classification, view.outlined_px > 0),
     ):
         kept = float(found.inside.sum()) >= KEPT_SHARE_FOR_CLASS * view.outlined_px
-        knowable = (not positive or kept) and (name == "malignant" or view.annotated)
+        knowable = (not positive or kept) and (known if name == "malignant" else view.annotated)
         if knowable:
             score = image_logit(
                 logits[index][found.breast],
@@ -86,6 +84,18 @@ def image_loss(
             )
             terms[f"{name}/class"] = weight * losses.classification_loss(score, float(positive))
     return terms
+
+
+def _malignant_zones(found: Zones, view: TrainingImage, config: Config) -> Zones:
+    """The zones as the malignant map sees them; ``found``: of all outlines."""
+    if view.pathology != "malignant":
+        nothing, no_ring = torch.zeros_like(found.inside), torch.zeros_like(found.ring)
+        return replace(found, lesions=(), inside=nothing, ring=no_ring, outside=found.breast)
+    if not view.not_malignant:
+        return found
+    others = torch.isin(view.labels, torch.tensor(view.not_malignant, device=view.labels.device))
+    labels = torch.where(others, torch.full_like(view.labels, IGNORED), view.labels)
+    return zones(labels, view.breast, ring_px=config.data.ring_mm / config.data.pixel_spacing_mm)
 
 
 def _map_terms(

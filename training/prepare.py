@@ -1,12 +1,9 @@
-"""From a dataset record to the arrays the network trains on, cached so that an epoch pays only for itself."""
+"""From a CDD-CESM record to the arrays the network trains on; training.prepared has any dataset, and keeps them."""
 
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +13,6 @@ from training.datasets import cdd_cesm
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1.0, 99.5
 PIXEL_SPACING_MM = 0.5
-CACHE_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -25,6 +21,7 @@ class Sample:
 
     image: float32 [H, W] in 0..1, zero outside the breast. breast: bool [H, W]. labels: int16 [H, W], see
     training.datasets.cdd_cesm.read_labels. resampled: False where the image came straight from native size.
+    spacing_mm: mm per pixel. not_malignant: in a malignant image, the labels of the findings that are not.
     """
 
     name: str
@@ -38,9 +35,11 @@ class Sample:
     image: NDArray[np.float32]
     breast: NDArray[np.bool_]
     labels: NDArray[np.int16]
+    spacing_mm: float = PIXEL_SPACING_MM
+    not_malignant: tuple[int, ...] = ()
 
 
-def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool) -> Sample:
+def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool, spacing_mm: float = PIXEL_SPACING_MM) -> Sample:
     """Read a record onto the model's grid, cropped to the breast's bounding box.
 
     Note [Resampled images]
@@ -52,7 +51,7 @@ def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool) -> Sample:
     from lcx_fast.mammogram import Mammogram, PixelSpacing
     from lcx_fast.preprocess import to_model_grid
 
-    pixels, spacing_mm = cdd_cesm.read_image(record), record.pixel_spacing_mm
+    pixels, source_mm = cdd_cesm.read_image(record), record.pixel_spacing_mm
     labels = cdd_cesm.read_labels(record)
     if resampled and record.folder != "resized512":
         factor = max(pixels.shape) / cdd_cesm.RESIZED_SIDE
@@ -60,9 +59,9 @@ def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool) -> Sample:
         pixels = _through_jpeg(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
         rows = np.minimum((np.arange(size[1]) + 0.5) * factor, labels.shape[0] - 1).astype(int)
         columns = np.minimum((np.arange(size[0]) + 0.5) * factor, labels.shape[1] - 1).astype(int)
-        labels, spacing_mm = labels[rows][:, columns], spacing_mm * factor
-    mammogram = Mammogram(pixels, PixelSpacing(spacing_mm, spacing_mm, "user"), name=record.name)
-    seen = to_model_grid(mammogram, PIXEL_SPACING_MM, low_percentile=LOW_PERCENTILE, high_percentile=HIGH_PERCENTILE)
+        labels, source_mm = labels[rows][:, columns], source_mm * factor
+    mammogram = Mammogram(pixels, PixelSpacing(source_mm, source_mm, "user"), name=record.name)
+    seen = to_model_grid(mammogram, spacing_mm, low_percentile=LOW_PERCENTILE, high_percentile=HIGH_PERCENTILE)
     coarse_labels = np.zeros(seen.image.shape, np.int16)
     for value in np.unique(labels[labels != 0]):
         covered = ops.resample((labels == value).astype(np.float32), scale=seen.grid.scale)
@@ -83,56 +82,8 @@ def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool) -> Sample:
         image=seen.image[box],
         breast=seen.breast[box],
         labels=coarse_labels[box],
+        spacing_mm=spacing_mm,
     )
-
-
-def load_samples(data: Path, cache: Path) -> list[Sample]:
-    """All samples of a CDD-CESM folder, from ``cache`` (an .npz file) if it is there, else made and cached.
-
-    An image at native size appears twice: as it is, and resampled (see Note [Resampled images]).
-    """
-    if cache.is_file():
-        return _read_cache(cache)
-    samples = []
-    for record in cdd_cesm.read_records(data):
-        if record.folder == "resized512":
-            samples.append(make_sample(record, resampled=True))
-        else:
-            samples += [make_sample(record, resampled=flag) for flag in (False, True)]
-    _write_cache(cache, samples)
-    return samples
-
-
-def _write_cache(path: Path, samples: Sequence[Sample]) -> None:
-    arrays: dict[str, NDArray[np.generic]] = {}
-    facts = []
-    for index, sample in enumerate(samples):
-        arrays[f"image{index}"] = np.round(sample.image * 255.0).astype(np.uint8)
-        arrays[f"breast{index}"] = sample.breast
-        arrays[f"labels{index}"] = sample.labels
-        facts.append({key: value for key, value in asdict(sample).items() if not isinstance(value, np.ndarray)})
-    header = json.dumps({"version": CACHE_VERSION, "samples": facts})
-    arrays["header"] = np.frombuffer(header.encode(), np.uint8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
-    temporary.rename(path)
-
-
-def _read_cache(path: Path) -> list[Sample]:
-    with np.load(path, allow_pickle=False) as arrays:
-        header = json.loads(arrays["header"].tobytes())
-        if header["version"] != CACHE_VERSION:
-            raise ValueError(f"{path}: cache version {header['version']}, wanted {CACHE_VERSION}; delete it")
-        return [
-            Sample(
-                **facts,
-                image=arrays[f"image{index}"].astype(np.float32) / np.float32(255.0),
-                breast=arrays[f"breast{index}"],
-                labels=arrays[f"labels{index}"],
-            )
-            for index, facts in enumerate(header["samples"])
-        ]
 
 
 def _through_jpeg(image: Image.Image) -> NDArray[np.uint8]:

@@ -1,10 +1,11 @@
 """Train a model.
 
-    python -m training.train --data DIR --config training/configs/cdd_cesm.toml --out runs/first
+    python -m training.train --dataset ddsm --data PATH                  any set of training.datasets
     torchrun --nproc-per-node 4 -m training.train ...                    the same run on four GPUs
 
-The run folder receives cache.npz (prepared images), log.csv (one row an epoch), last.safetensors (resumed
-from automatically), best.safetensors (best on validation). A kill costs at most the epoch under way.
+The run folder (runs/DATASET without --out) receives cache/ (prepared images), log.csv (one row an epoch),
+last.safetensors (resumed from automatically), best.safetensors (best on validation). A kill costs at most the
+epoch under way. The settings are training/configs/DATASET.toml without --config, default.toml where there is none.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,14 +28,17 @@ from training import evaluate, metrics
 from training.batches import TrainingViews, batches, default_workers
 from training.checkpoint import ExponentialMovingAverage, load_checkpoint, save_checkpoint
 from training.config import Config, parse_config, read_config
+from training.datasets.detect import FORMATS, detect
 from training.distributed import World, join
 from training.logs import Progress, TensorBoardLog, write_log_row
 from training.network import LesionNetwork, load_imagenet_weights
 from training.objective import TrainingImage, image_loss
-from training.prepare import Sample, load_samples
+from training.prepare import Sample
+from training.prepared import load_samples
 from training.schedule import learning_rate
 
 PRECISIONS = ("fp32", "bf16")
+CONFIGS = Path(__file__).parent / "configs"
 
 
 @dataclass(frozen=True)
@@ -182,7 +187,10 @@ class Trainer:
             summary = metrics.lesion_summary(evaluate.lesion_results(predictions, output=output))
             row |= {f"val/{output}/{name}": value for name, value in summary.items()}
             row[f"val/{output}/confused"] = evaluate.confused_pixels(predictions, output=output)
-        row["selection"] = row["val/abnormal/sensitivity_at_1_fp"] + row["val/abnormal/ap_iou50"]
+        # Neither is defined without an outline in the validation images; then every epoch is as good as the next.
+        row["selection"] = float(
+            np.nan_to_num(row["val/abnormal/sensitivity_at_1_fp"]) + np.nan_to_num(row["val/abnormal/ap_iou50"])
+        )
         return row
 
     def _save(self, name: str) -> None:
@@ -216,9 +224,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training.train", description="Train a lesion model; under torchrun on several GPUs."
     )
-    parser.add_argument("--data", type=Path, required=True, help="CDD-CESM folder")
-    parser.add_argument("--config", type=Path, required=True, help="TOML file, see training/configs")
-    parser.add_argument("--out", type=Path, required=True, help="run folder; resumed if it holds a run")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the dataset, or a COCO .json file")
+    parser.add_argument("--dataset", choices=list(FORMATS), help="its layout; found out if not given")
+    parser.add_argument("--config", type=Path, help="TOML file (default: training/configs/DATASET.toml)")
+    parser.add_argument("--out", type=Path, help="run folder, resumed if it holds a run (default: runs/DATASET)")
+    parser.add_argument("--split-seed", type=int, default=0, help="of the split by patient, if the set has none")
     parser.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu or cuda")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network's arithmetic")
     parser.add_argument("--deterministic", action="store_true", help="the same bits every time; slower")
@@ -226,6 +236,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, help="CPU threads of the network (default: all)")
     parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard, in OUT/tensorboard")
     return parser
+
+
+def default_config(dataset: str) -> Path:
+    """The settings that come with a dataset."""
+    own = CONFIGS / f"{dataset.replace('-', '_')}.toml"
+    return own if own.is_file() else CONFIGS / "default.toml"
+
+
+def _load_samples(chosen: argparse.Namespace, dataset: str, config: Config, cache: Path, world: World) -> list[Sample]:
+    """Prepared by the main process, then read by all."""
+    workers = default_workers(world) if chosen.workers is None else chosen.workers
+    how: dict[str, Any] = {"seed": chosen.split_seed, "spacing_mm": config.data.pixel_spacing_mm}
+    if world.is_main:
+        load_samples(chosen.data, cache, dataset=dataset, workers=workers, **how)
+    world.wait()
+    return load_samples(chosen.data, cache, dataset=dataset, **how)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -237,13 +263,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         be_deterministic()
     options = RunOptions(precision=chosen.precision, workers=chosen.workers, tensorboard=chosen.tensorboard)
     try:
+        dataset = chosen.dataset or detect(chosen.data)
+        config = read_config(chosen.config or default_config(dataset))
+        out = chosen.out or Path("runs") / dataset
         with join(chosen.device) as world:
-            config = read_config(chosen.config)
-            cache = chosen.out / "cache.npz"
-            if world.is_main:
-                load_samples(chosen.data, cache)
-            world.wait()
-            Trainer(config, load_samples(chosen.data, cache), chosen.out, options=options, world=world).run()
+            samples = _load_samples(chosen, dataset, config, out / "cache", world)
+            Trainer(config, samples, out, options=options, world=world).run()
     except (ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -55,6 +55,10 @@ class CddCesm(RecordSet):
         self._records = {record.name: record for record in found}
         self.records = tuple(_record(record, texts.get(record.name, "")) for record in found)
 
+    def original(self, record: Record) -> CddCesmRecord:
+        """The record as training.datasets.cdd_cesm reads it."""
+        return self._records[record.name]
+
     def load(self, record: Record) -> Mammogram:
         from lcx_fast.mammogram import Mammogram, PixelSpacing
 
