@@ -12,6 +12,7 @@ import numpy.typing
 
 __all__: list[str] = [
     "OpenVinoEngine",
+    "TensorRtEngine",
     "TileBlender",
     "TileGrid",
     "available_cpus",
@@ -25,6 +26,7 @@ __all__: list[str] = [
     "label_components",
     "plan_tiles",
     "region_props",
+    "tensorrt_major",
     "trace_contours",
 ]
 
@@ -100,6 +102,26 @@ class OpenVinoEngine:
     @property
     def version(self) -> str: ...
 
+class TensorRtEngine:
+    """
+    A TensorRT plan on one GPU. Addresses are of device memory.
+    """
+    def __init__(
+        self, *, library_path: str, plan: bytes, device: typing.SupportsInt | typing.SupportsIndex
+    ) -> None: ...
+    def enqueue(
+        self,
+        input: typing.SupportsInt | typing.SupportsIndex,
+        output: typing.SupportsInt | typing.SupportsIndex,
+        stream: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @property
+    def input_shape(self) -> typing.Annotated[list[int], "FixedSize(4)"]: ...
+    @property
+    def output_shape(self) -> typing.Annotated[list[int], "FixedSize(4)"]: ...
+    @property
+    def version(self) -> str: ...
+
 def available_cpus() -> int:
     """
     CPUs this process may use: affinity and cgroup quota.
@@ -165,3 +187,4 @@ def region_props(
 def trace_contours(mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple: ...
 
 has_cuda: bool = False
+tensorrt_major: int = 0

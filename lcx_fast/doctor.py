@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from . import __version__, _core
-from .engines.choose import CANDIDATES
+from .engines.choose import CANDIDATES, EngineRequest
+from .engines.cuda_driver import list_gpus
+from .engines.plan_cache import PlanCache
 from .errors import LcxError
 from .model import bundled_models, model_path, read_model_spec
 
@@ -22,7 +24,9 @@ PACKAGES = (
     "pillow",
     "openvino",
     "onnxruntime",
+    "onnxruntime-gpu",
     "tensorrt",
+    "tensorrt-rtx",
     "cupy-cuda13x",
 )
 
@@ -52,6 +56,24 @@ def self_test() -> dict[str, Any]:
     return {"passed": passed, "engine": vars(report.engine) | {"skipped": None}, "seconds": round(seconds, 4)}
 
 
+def _gpus() -> dict[str, Any]:
+    try:
+        return {"found": [str(gpu) for gpu in list_gpus()]}
+    except LcxError as error:
+        return {"found": [], "reason": str(error)}
+
+
+def _plans() -> dict[str, Any]:
+    """What lies in the plan cache."""
+    cache = PlanCache()
+    plans = []
+    for entry in cache.entries():
+        key = entry.key
+        what = f"{key.library}, {key.gpu}, {key.options}, model {key.model_sha256[:12]}" if key else "damaged"
+        plans.append({"file": entry.path.name, "bytes": entry.size, "plan": what})
+    return {"folder": str(cache.folder), "plans": plans}
+
+
 def examine() -> dict[str, Any]:
     """Everything ``lcx-fast doctor`` says, as JSON types."""
     engines = []
@@ -65,7 +87,7 @@ def examine() -> dict[str, Any]:
             entry |= {"found": False, "reason": "no bundled model to try it with"}
         else:
             try:
-                engine = make(model, "auto", 0)
+                engine = make(EngineRequest(model))
                 entry |= {"found": True, "version": engine.version, "precision": engine.precision}
             except LcxError as error:
                 entry |= {"found": False, "reason": str(error)}
@@ -75,7 +97,9 @@ def examine() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "cpus": _core.available_cpus(),
-        "core": {"cuda": bool(_core.has_cuda)},
+        "core": {"cuda": bool(_core.has_cuda), "tensorrt_major": _core.tensorrt_major or None},
+        "gpus": _gpus(),
+        "plan_cache": _plans(),
         "packages": {name: _package_version(name) for name in PACKAGES},
         "engines": engines,
         "models": {
@@ -92,10 +116,13 @@ def examine() -> dict[str, Any]:
 
 def describe(facts: dict[str, Any]) -> str:
     """The same, for people."""
+    major = facts["core"]["tensorrt_major"]
     lines = [
         f"lcx_fast {facts['lcx_fast']}, Python {facts['python']}, {facts['platform']}",
         f"CPUs this process may use: {facts['cpus']}",
-        f"compiled core: {'with' if facts['core']['cuda'] else 'without'} CUDA",
+        f"compiled core: {'with' if facts['core']['cuda'] else 'without'} CUDA, "
+        + (f"for TensorRT {major}" if major else "without TensorRT"),
+        "GPUs: " + ("; ".join(facts["gpus"]["found"]) or f"none used: {facts['gpus']['reason']}"),
         "packages: " + ", ".join(f"{n} {v}" if v else f"{n} -" for n, v in facts["packages"].items()),
         "models: " + (", ".join(f"{n} {m['version']}" for n, m in facts["models"].items()) or "none"),
         "engines, in the order tried:",
@@ -103,6 +130,9 @@ def describe(facts: dict[str, Any]) -> str:
     for engine in facts["engines"]:
         state = f"{engine['version']}, {engine['precision']}" if engine["found"] else f"not used: {engine['reason']}"
         lines.append(f"  {engine['name']} ({engine['device']}): {state}")
+    cache = facts["plan_cache"]
+    lines.append(f"TensorRT plans in {cache['folder']}: {len(cache['plans']) or 'none'}")
+    lines += [f"  {plan['plan']}, {plan['bytes'] / 1e6:.1f} MB" for plan in cache["plans"]]
     test = facts["self_test"]
     if test["passed"]:
         info = test["engine"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ops
-from .engines import Engine, SkippedEngine, choose_engine
-from .errors import EngineError
+from .engines import Engine, ServingEngine, SkippedEngine, choose_engine
+from .errors import DeviceError, EngineError
 from .images import Source, read_mammogram
 from .lesions import Lesion, find_lesions
 from .mammogram import Mammogram, PixelSpacing
@@ -130,6 +131,10 @@ class StepClock:
         return self._seconds | {"total": sum(self._seconds.values())}
 
 
+def _describe(engine: Engine, skipped: tuple[SkippedEngine, ...]) -> EngineInfo:
+    return EngineInfo(engine.name, engine.version, engine.device, engine.precision, skipped)
+
+
 class Detector:
     """A model, loaded once; safe to call from many threads.
 
@@ -137,8 +142,26 @@ class Detector:
     """
 
     def __init__(
-        self, spec: ModelSpec, engine: Engine, skipped: tuple[SkippedEngine, ...] = (), *, threads: int = 0
+        self,
+        spec: ModelSpec,
+        engine: Engine,
+        skipped: tuple[SkippedEngine, ...] = (),
+        *,
+        threads: int = 0,
+        fallback: Callable[[], Engine] | None = None,
     ) -> None:
+        self.spec = spec
+        self._serving = ServingEngine(engine, skipped, fallback=fallback, check=self._check_engine)
+        self._threads = threads
+
+    @property
+    def engine_info(self) -> EngineInfo:
+        """What would run the next image, and what not and why."""
+        return _describe(*self._serving.current())
+
+    def _check_engine(self, engine: Engine) -> None:
+        """That an engine's network is what the model's metadata says."""
+        spec = self.spec
         expected = (1, 1, *spec.tile_shape)
         if engine.input_shape != expected:
             raise EngineError(f"model {spec.name}: its input is {engine.input_shape}; its metadata says {expected}")
@@ -146,10 +169,6 @@ class Detector:
             raise EngineError(
                 f"model {spec.name}: its output is {engine.output_shape}; its metadata names {', '.join(spec.outputs)}"
             )
-        self.spec = spec
-        self.engine_info = EngineInfo(engine.name, engine.version, engine.device, engine.precision, skipped)
-        self._engine = engine
-        self._threads = threads
 
     def __repr__(self) -> str:
         info = self.engine_info
@@ -173,7 +192,7 @@ class Detector:
         clock.end_step("read")
         tile_plan = plan(mammogram, self.spec, threads=self._threads)
         clock.end_step("tile")
-        blended = self._probabilities(mammogram, tile_plan, clock)
+        blended, engine_info = self._probabilities(mammogram, tile_plan, clock)
         maps = dict(zip(self.spec.outputs, blended, strict=True))
         breast = grid_mask(tile_plan.breast, tile_plan.grid)
         score = image_score(maps[self.spec.image_score.map], breast, self.spec.image_score)
@@ -198,13 +217,26 @@ class Detector:
             timings=clock.seconds(),
             warnings=tuple(warnings),
             model=self.spec,
-            engine=self.engine_info,
+            engine=engine_info,
         )
 
-    def _probabilities(self, mammogram: Mammogram, tile_plan: TilePlan, clock: StepClock) -> NDArray[np.float32]:
-        """float32 [C, h, w]. One tile at a time, so that it is still in the cache when it is blended."""
-        tile = np.empty(self._engine.input_shape, np.float32)
-        output = np.empty(self._engine.output_shape, np.float32)
+    def _probabilities(
+        self, mammogram: Mammogram, tile_plan: TilePlan, clock: StepClock
+    ) -> tuple[NDArray[np.float32], EngineInfo]:
+        """float32 [C, h, w], and what ran. A GPU that fails is replaced by the CPU."""
+        while True:
+            engine, skipped = self._serving.current()
+            try:
+                return self._run_tiles(engine, mammogram, tile_plan, clock), _describe(engine, skipped)
+            except (DeviceError, EngineError) as error:
+                self._serving.fall_back(engine, error)
+
+    def _run_tiles(
+        self, engine: Engine, mammogram: Mammogram, tile_plan: TilePlan, clock: StepClock
+    ) -> NDArray[np.float32]:
+        """One tile at a time, so that it is still in the cache when it is blended."""
+        tile = np.empty(engine.input_shape, np.float32)
+        output = np.empty(engine.output_shape, np.float32)
         blender = ops.TileBlender(
             tile_plan.grid,
             channels=len(self.spec.outputs),
@@ -214,7 +246,7 @@ class Detector:
         for n in range(len(tile_plan.grid)):
             tile_plan.extract(mammogram.pixels, n, tile, threads=self._threads)
             clock.end_step("tile")
-            self._engine.infer(tile, output)
+            engine.infer(tile, output)
             clock.end_step("network")
             blender.add(n, output[0])
             clock.end_step("blend")
@@ -244,8 +276,9 @@ def load_model(
 
     Args:
         name_or_path: a bundled model's name or an .onnx file; None for the default model.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        precision: ``"auto"`` (fp32 on the CPU), ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. With ``"auto"`` the CPU serves while TensorRT's plan
+            is built in the background, and whenever the GPU fails; ``"cuda"`` waits for the plan and raises.
+        precision: ``"auto"`` (fp32 on the CPU, fp16 in TensorRT), ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``.
         engine: ``"auto"``, or an engine's name to insist on it.
         threads: CPU threads for one inference; 0 = all that the process may use.
 
@@ -256,4 +289,15 @@ def load_model(
     """
     spec = read_model_spec(model_path(name_or_path))
     chosen, skipped = choose_engine(spec.path, device=device, precision=precision, engine=engine, threads=threads)
-    return Detector(spec, chosen, skipped, threads=threads)
+    fallback: Callable[[], Engine] | None = None
+    if device == "auto" and engine == "auto":
+        # A precision that was asked for, but that only the GPU can do, is better answered in fp32 than not at all.
+        fallback = partial(_cpu_engine, spec.path, precision, threads)
+    return Detector(spec, chosen, skipped, threads=threads, fallback=fallback)
+
+
+def _cpu_engine(model: Path, precision: str, threads: int) -> Engine:
+    try:
+        return choose_engine(model, device="cpu", precision=precision, threads=threads)[0]
+    except EngineError:
+        return choose_engine(model, device="cpu", threads=threads)[0]

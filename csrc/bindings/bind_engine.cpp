@@ -5,6 +5,7 @@
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
 #include "engine/openvino_engine.hpp"
+#include "engine/tensorrt_engine.hpp"
 
 namespace lcx::bindings {
 namespace {
@@ -27,6 +28,19 @@ void infer(OpenVinoEngine& engine, const py::array& input, const py::array& outp
   engine.infer(from, to);
 }
 
+std::unique_ptr<TensorRtEngine> make_tensorrt_engine(const std::string& library_path, const py::bytes& plan,
+                                                     int device) {
+  const auto bytes = static_cast<std::string_view>(plan);
+  const py::gil_scoped_release release;
+  return std::make_unique<TensorRtEngine>(library_path, bytes.data(), bytes.size(), Device{DeviceType::kCuda, device});
+}
+
+void enqueue(TensorRtEngine& engine, std::uintptr_t input, std::uintptr_t output, std::uintptr_t stream) {
+  const py::gil_scoped_release release;
+  engine.enqueue(reinterpret_cast<const float*>(input), reinterpret_cast<float*>(output),
+                 Stream{reinterpret_cast<void*>(stream)});
+}
+
 }  // namespace
 
 void bind_engine(py::module_& module) {
@@ -39,6 +53,13 @@ void bind_engine(py::module_& module) {
       .def_property_readonly("precision", &OpenVinoEngine::precision)
       .def_property_readonly("version", &OpenVinoEngine::version)
       .def("infer", &infer, py::arg("input"), py::arg("output"));
+  py::class_<TensorRtEngine>(module, "TensorRtEngine", "A TensorRT plan on one GPU. Addresses are of device memory.")
+      .def(py::init(&make_tensorrt_engine), py::kw_only(), py::arg("library_path"), py::arg("plan"), py::arg("device"))
+      .def_property_readonly("input_shape", &TensorRtEngine::input_shape)
+      .def_property_readonly("output_shape", &TensorRtEngine::output_shape)
+      .def_property_readonly("version", &TensorRtEngine::version)
+      .def("enqueue", &enqueue, py::arg("input"), py::arg("output"), py::arg("stream"));
+  module.attr("tensorrt_major") = tensorrt_major();
 }
 
 }  // namespace lcx::bindings

@@ -2,5 +2,6 @@
 
 from .choose import SkippedEngine, choose_engine
 from .engine import Engine
+from .serving import ServingEngine
 
-__all__ = ["Engine", "SkippedEngine", "choose_engine"]
+__all__ = ["Engine", "ServingEngine", "SkippedEngine", "choose_engine"]

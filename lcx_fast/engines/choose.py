@@ -3,44 +3,93 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import DeviceError, EngineError, InvalidArgument, LcxError
+from .background import PendingEngine
 from .engine import Engine
 
 
 @dataclass(frozen=True)
 class SkippedEngine:
-    """An engine that was not used, and why."""
+    """An engine that was not used, and why.
+
+    Attributes:
+        name: of the engine.
+        device: ``"cpu"`` or ``"cuda"``.
+        reason: one line.
+        pending: where the reason is that it is still being built, that build.
+    """
 
     name: str
     device: str
     reason: str
+    pending: PendingEngine | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, str]:
+        """As JSON types."""
+        return {"name": self.name, "device": self.device, "reason": self.reason}
 
 
-def _tensorrt(model: Path, precision: str, threads: int) -> Engine:
-    raise EngineError("this version of lcx_fast has no TensorRT engine yet")
+@dataclass(frozen=True)
+class EngineRequest:
+    """What is asked of an engine.
+
+    Attributes:
+        model: the .onnx file.
+        precision: one of ``PRECISIONS``.
+        threads: CPU threads for one inference; 0 = all.
+        gpu: which one, counted from 0.
+        may_wait: whether minutes may pass before the engine is there.
+    """
+
+    model: Path
+    precision: str = "auto"
+    threads: int = 0
+    gpu: int = 0
+    may_wait: bool = False
 
 
-def _onnxruntime_cuda(model: Path, precision: str, threads: int) -> Engine:
-    raise EngineError("this version of lcx_fast has no ONNX Runtime CUDA engine yet")
+class EngineNotBuiltError(EngineError):
+    """The engine can be had, but not yet; ``pending.start()`` begins to build it."""
+
+    def __init__(self, message: str, pending: PendingEngine) -> None:
+        super().__init__(message)
+        self.pending = pending
 
 
-def _openvino(model: Path, precision: str, threads: int) -> Engine:
+def _tensorrt(request: EngineRequest) -> Engine:
+    from .tensorrt import TensorRtLoader
+
+    loader = TensorRtLoader(request.model, request.precision, index=request.gpu)
+    engine = loader.build() if request.may_wait else loader.cached()
+    if engine is None:
+        reason = f"its plan for {request.model.name} in {loader.precision} is not built yet (lcx-fast build-engine)"
+        raise EngineNotBuiltError(reason, loader.in_background())
+    return engine
+
+
+def _onnxruntime_cuda(request: EngineRequest) -> Engine:
+    from .onnxruntime import OnnxRuntimeCudaEngine
+
+    return OnnxRuntimeCudaEngine(request.model, precision=request.precision, index=request.gpu)
+
+
+def _openvino(request: EngineRequest) -> Engine:
     from .openvino import OpenVinoEngine
 
-    return OpenVinoEngine(model, precision=precision, threads=threads)
+    return OpenVinoEngine(request.model, precision=request.precision, threads=request.threads)
 
 
-def _onnxruntime(model: Path, precision: str, threads: int) -> Engine:
+def _onnxruntime(request: EngineRequest) -> Engine:
     from .onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(model, precision=precision, threads=threads)
+    return OnnxRuntimeEngine(request.model, precision=request.precision, threads=request.threads)
 
 
 #: (engine, device, how to make it), in the order tried.
-CANDIDATES: tuple[tuple[str, str, Callable[[Path, str, int], Engine]], ...] = (
+CANDIDATES: tuple[tuple[str, str, Callable[[EngineRequest], Engine]], ...] = (
     ("tensorrt", "cuda", _tensorrt),
     ("onnxruntime", "cuda", _onnxruntime_cuda),
     ("openvino", "cpu", _openvino),
@@ -52,15 +101,30 @@ ENGINES = ("auto", "tensorrt", "openvino", "onnxruntime")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
+def parse_device(device: str) -> tuple[str, int]:
+    """``"cuda:1"`` -> ``("cuda", 1)``; without a number, GPU 0.
+
+    Raises:
+        InvalidArgument: for anything but ``DEVICES`` and ``"cuda:N"``.
+    """
+    kind, colon, index = device.partition(":")
+    if kind not in DEVICES or (colon and (kind != "cuda" or not index.isdecimal())):
+        raise InvalidArgument(f"device {device!r}; accepted: {', '.join(DEVICES)}, cuda:N")
+    return kind, int(index or 0)
+
+
 def choose_engine(
     model: Path, *, device: str = "auto", precision: str = "auto", engine: str = "auto", threads: int = 0
 ) -> tuple[Engine, tuple[SkippedEngine, ...]]:
     """Load a model into the first engine that can be had.
 
+    With ``device="auto"`` nobody is kept waiting: where TensorRT's plan is yet to be built, that begins in the
+    background and is told by ``SkippedEngine.pending``. With ``device="cuda"`` the plan is built first.
+
     Args:
         model: the .onnx file.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
-        precision: ``"auto"`` (fp32 on the CPU), ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``.
+        precision: ``"auto"`` (fp32 on the CPU, fp16 in TensorRT), ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``.
         engine: ``"auto"`` or one engine's name.
         threads: CPU threads for one inference; 0 = all.
 
@@ -72,24 +136,25 @@ def choose_engine(
         DeviceError: if ``device="cuda"`` cannot be served.
         EngineError: if no engine can be had.
     """
-    for name, value, accepted in (
-        ("device", device, DEVICES),
-        ("precision", precision, PRECISIONS),
-        ("engine", engine, ENGINES),
-    ):
+    for name, value, accepted in (("precision", precision, PRECISIONS), ("engine", engine, ENGINES)):
         if value not in accepted:
             raise InvalidArgument(f"{name} {value!r}; accepted: {', '.join(accepted)}")
+    wanted, gpu = parse_device(device)
+    request = EngineRequest(model, precision, threads, gpu, may_wait=wanted == "cuda" or engine == "tensorrt")
     skipped: list[SkippedEngine] = []
     for name, kind, make in CANDIDATES:
-        if device not in ("auto", kind):
+        if wanted not in ("auto", kind):
             continue
         if engine not in ("auto", name):
             skipped.append(SkippedEngine(name, kind, f"engine {engine!r} was asked for"))
             continue
         try:
-            return make(model, precision, threads), tuple(skipped)
+            return make(request), tuple(skipped)
+        except EngineNotBuiltError as error:
+            error.pending.start()
+            skipped.append(SkippedEngine(name, kind, "its plan is being built", error.pending))
         except LcxError as error:
             skipped.append(SkippedEngine(name, kind, str(error)))
     reasons = "; ".join(f"{s.name} ({s.device}): {s.reason}" for s in skipped)
-    error_class = DeviceError if device == "cuda" else EngineError
+    error_class = DeviceError if wanted == "cuda" else EngineError
     raise error_class(f"no engine can run {model.name} on {device}: {reasons}")

@@ -1,7 +1,8 @@
-"""ONNX Runtime on the CPU: the fallback where OpenVINO is missing."""
+"""ONNX Runtime: the fallback on the CPU where OpenVINO is missing, and on a GPU where TensorRT is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,10 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..errors import EngineError, InvalidArgument, Unsupported
+from .cuda_driver import find_gpu
 from .engine import Precision
+
+_CUDA = "CUDAExecutionProvider"
 
 
 class OnnxRuntimeEngine:
@@ -21,20 +25,18 @@ class OnnxRuntimeEngine:
     precision: Precision = "fp32"
 
     def __init__(self, model: Path, *, precision: str = "auto", threads: int = 0) -> None:
+        self._open(model, precision, threads, ["CPUExecutionProvider"])
+
+    def _open(self, model: Path, precision: str, threads: int, providers: Sequence[Any]) -> None:
         if precision not in ("auto", "fp32"):
             raise Unsupported(f"ONNX Runtime here computes in fp32, not {precision}")
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise EngineError("ONNX Runtime is not installed; `pip install onnxruntime`") from error
+        onnxruntime = _import()
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or _core.available_cpus()
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                str(model), sess_options=options, providers=["CPUExecutionProvider"]
-            )
+            self._session = onnxruntime.InferenceSession(str(model), sess_options=options, providers=providers)
         except Exception as error:  # its exceptions derive from Exception only
             raise EngineError(f"ONNX Runtime cannot load {model}: {_one_line(error)}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
@@ -55,6 +57,28 @@ class OnnxRuntimeEngine:
             output[...] = self._session.run([self._output.name], {self._input.name: batch})[0]
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed: {_one_line(error)}") from error
+
+
+class OnnxRuntimeCudaEngine(OnnxRuntimeEngine):
+    """See ``Engine``. Takes and gives NumPy arrays: ONNX Runtime copies them to the GPU and back."""
+
+    def __init__(self, model: Path, *, precision: str = "auto", index: int = 0) -> None:
+        find_gpu(index)
+        if _CUDA not in _import().get_available_providers():
+            raise EngineError("this ONNX Runtime has no CUDA; `pip install onnxruntime-gpu`")
+        self.device = f"cuda:{index}"
+        # TF32 would keep 10 bits of a float32's 23 and call it fp32.
+        self._open(model, precision, 0, [(_CUDA, {"device_id": index, "use_tf32": 0})])
+        if _CUDA not in self._session.get_providers():
+            raise EngineError("ONNX Runtime could not start CUDA and offers the CPU instead")
+
+
+def _import() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError("ONNX Runtime is not installed; `pip install onnxruntime`") from error
+    return onnxruntime
 
 
 def _one_line(error: BaseException) -> str:

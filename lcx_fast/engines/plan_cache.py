@@ -112,6 +112,11 @@ class PlanCache:
         self._shrink(keep=path)
         return path
 
+    def remove(self, key: PlanKey) -> None:
+        """Forget the plan of this key."""
+        with contextlib.suppress(OSError):
+            (self.folder / key.file_name).unlink(missing_ok=True)
+
     def load_or_build(self, key: PlanKey, build: Callable[[], bytes]) -> bytes:
         """The plan of this key, built if there is none; if another process is building it, wait for that.
 
@@ -131,12 +136,16 @@ class PlanCache:
 
     def entries(self) -> tuple[PlanEntry, ...]:
         """What lies in the folder, the most recently used first."""
+        return tuple(PlanEntry(path, size, _read_key(path)) for path, size in self._files())
+
+    def _files(self) -> list[tuple[Path, int]]:
+        """Plans and their sizes, the most recently used first."""
         found = []
         for path in self.folder.glob("*.plan"):
             with contextlib.suppress(OSError):
                 status = path.stat()
-                found.append((status.st_mtime, PlanEntry(path, status.st_size, _read_key(path))))
-        return tuple(entry for _, entry in sorted(found, key=lambda pair: -pair[0]))
+                found.append((status.st_mtime, path, status.st_size))
+        return [(path, size) for _, path, size in sorted(found, reverse=True)]
 
     def _make_folder(self) -> None:
         try:
@@ -167,11 +176,11 @@ class PlanCache:
 
     def _shrink(self, *, keep: Path) -> None:
         total = 0
-        for entry in self.entries():
-            total += entry.size
-            if total > self.max_bytes and entry.path != keep:
+        for path, size in self._files():
+            total += size
+            if total > self.max_bytes and path != keep:
                 with contextlib.suppress(OSError):
-                    entry.path.unlink()
+                    path.unlink()
 
 
 def _split(content: bytes) -> tuple[dict[str, str | int], bytes] | None:

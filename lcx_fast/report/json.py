@@ -56,7 +56,7 @@ def image_report_to_dict(report: ImageReport) -> dict[str, Any]:
                 "version": engine.version,
                 "device": engine.device,
                 "precision": engine.precision,
-                "skipped": [vars(skipped) for skipped in engine.skipped],
+                "skipped": [skipped.to_dict() for skipped in engine.skipped],
             },
             "timings_s": {step: round(seconds, 6) for step, seconds in report.timings.items()},
         },
