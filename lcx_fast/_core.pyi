@@ -12,20 +12,27 @@ import numpy.typing
 
 __all__: list[str] = [
     "OpenVinoEngine",
+    "Rle",
     "TensorRtEngine",
     "TileBlender",
     "TileGrid",
     "available_cpus",
     "blend_tiles",
+    "box_iou",
     "breast_mask",
+    "encode_rle",
     "extract_tiles",
     "fill_holes",
     "fill_polygons",
     "find_lesions",
     "has_cuda",
     "label_components",
+    "mask_iou",
+    "match_detections",
+    "merge_rle",
     "plan_tiles",
     "region_props",
+    "rle_iou",
     "tensorrt_major",
     "trace_contours",
 ]
@@ -122,6 +129,68 @@ class TensorRtEngine:
     @property
     def version(self) -> str: ...
 
+class Rle:
+    """
+    A binary mask in COCO's run-length code: stretches of background and foreground down the columns, background first.
+    """
+    @staticmethod
+    def from_counts(
+        counts: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+    ) -> Rle:
+        """
+        From COCO's uncompressed counts, uint32 [N], and (H, W).
+        """
+    @staticmethod
+    def from_polygons(
+        polygons: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]],
+        shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+    ) -> Rle:
+        """
+        The union of polygons [x0, y0, x1, y1, ...], drawn to the pixel as COCO's own tools draw them.
+        """
+    @staticmethod
+    def from_string(
+        text: bytes | str,
+        shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+    ) -> Rle:
+        """
+        From COCO's compressed string, bytes or str, and (H, W).
+        """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __getstate__(self) -> tuple[int, int, bytes]: ...
+    def __hash__(self) -> int: ...
+    def __repr__(self) -> str: ...
+    def __setstate__(self, arg0: tuple) -> None: ...
+    def decode(self) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
+        """
+        bool [H, W] in Fortran order.
+        """
+    def to_string(self) -> bytes:
+        """
+        COCO's compressed string.
+        """
+    @property
+    def area(self) -> int:
+        """
+        Foreground pixels.
+        """
+    @property
+    def bounding_box(self) -> tuple[int, int, int, int]:
+        """
+        Half-open (y0, x0, y1, x1); all 0 for an empty mask.
+        """
+    @property
+    def counts(self) -> numpy.typing.NDArray[numpy.uint32]:
+        """
+        uint32 [N]: lengths of background, foreground, background, ...
+        """
+    @property
+    def shape(self) -> tuple[int, int]:
+        """
+        (H, W).
+        """
+
 def available_cpus() -> int:
     """
     CPUs this process may use: affinity and cgroup quota.
@@ -135,7 +204,16 @@ def blend_tiles(
     mask: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def box_iou(
+    predicted: typing.Any,
+    reference: typing.Any,
+    *,
+    format: str,
+    crowd: typing.Any,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def breast_mask(image: typing.Any) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def encode_rle(mask: typing.Any) -> Rle: ...
 def extract_tiles(
     image: typing.Any,
     grid: TileGrid,
@@ -173,6 +251,21 @@ def label_components(
     connectivity: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple: ...
+def mask_iou(
+    predicted: typing.Any,
+    reference: typing.Any,
+    *,
+    crowd: typing.Any,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def match_detections(
+    iou: typing.Any,
+    *,
+    thresholds: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    ignore: typing.Any,
+    crowd: typing.Any,
+) -> tuple: ...
+def merge_rle(masks: collections.abc.Sequence[Rle], *, mode: str) -> Rle: ...
 def plan_tiles(
     image_shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
     *,
@@ -184,6 +277,13 @@ def plan_tiles(
 def region_props(
     labels: typing.Any, values: typing.Any, *, count: typing.SupportsInt | typing.SupportsIndex
 ) -> dict: ...
+def rle_iou(
+    predicted: collections.abc.Sequence[Rle],
+    reference: collections.abc.Sequence[Rle],
+    *,
+    crowd: typing.Any,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def trace_contours(mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple: ...
 
 has_cuda: bool = False

@@ -16,21 +16,29 @@ from numpy.typing import NDArray
 from . import _core
 from ._core import TileGrid
 from .errors import InvalidArgument
+from .overlaps import MatchResult, Rle, box_iou, encode_rle, mask_iou, match_detections, merge_rle
 
 __all__ = [
     "Contours",
+    "MatchResult",
     "Normalisation",
     "RegionProps",
     "Regions",
+    "Rle",
     "TileBlender",
     "TileGrid",
     "blend_tiles",
+    "box_iou",
     "breast_mask",
+    "encode_rle",
     "extract_tiles",
     "fill_holes",
     "fill_polygons",
     "find_lesions",
     "label_components",
+    "mask_iou",
+    "match_detections",
+    "merge_rle",
     "plan_tiles",
     "region_props",
     "resample",

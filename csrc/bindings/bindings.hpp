@@ -7,5 +7,6 @@ namespace lcx::bindings {
 void bind_tiles(pybind11::module_& module);
 void bind_regions(pybind11::module_& module);
 void bind_engine(pybind11::module_& module);
+void bind_evaluation(pybind11::module_& module);
 
 }  // namespace lcx::bindings

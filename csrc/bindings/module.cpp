@@ -41,4 +41,5 @@ PYBIND11_MODULE(_core, module) {
   lcx::bindings::bind_tiles(module);
   lcx::bindings::bind_regions(module);
   lcx::bindings::bind_engine(module);
+  lcx::bindings::bind_evaluation(module);
 }

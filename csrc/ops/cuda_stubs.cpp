@@ -2,11 +2,14 @@
 
 #include "core/error.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
+#include "ops/box_iou/box_iou.hpp"
 #include "ops/breast_mask/breast_mask.hpp"
 #include "ops/extract_tiles/extract_tiles.hpp"
 #include "ops/fill_holes/fill_holes.hpp"
 #include "ops/find_lesions/find_lesions.hpp"
 #include "ops/label_components/label_components.hpp"
+#include "ops/mask_iou/mask_iou.hpp"
+#include "ops/match_detections/match_detections.hpp"
 #include "ops/region_props/region_props.hpp"
 #include "ops/trace_contours/trace_contours.hpp"
 
@@ -57,5 +60,32 @@ RegionProps region_props(TensorView<const std::int32_t, 2>, TensorView<const flo
 Contours trace_contours(TensorView<const std::uint8_t, 2>, Stream) { refuse("trace_contours"); }
 
 Lesions find_lesions(TensorView<const float, 2>, const LesionOptions&, Stream) { refuse("find_lesions"); }
+
+template <typename T>
+void box_iou(TensorView<const T, 2>, TensorView<const T, 2>, BoxFormat, TensorView<const std::uint8_t, 1>,
+             TensorView<T, 2>, Stream) {
+  refuse("box_iou");
+}
+template void box_iou<float>(TensorView<const float, 2>, TensorView<const float, 2>, BoxFormat,
+                             TensorView<const std::uint8_t, 1>, TensorView<float, 2>, Stream);
+template void box_iou<double>(TensorView<const double, 2>, TensorView<const double, 2>, BoxFormat,
+                              TensorView<const std::uint8_t, 1>, TensorView<double, 2>, Stream);
+
+void mask_iou(TensorView<const std::uint8_t, 2>, TensorView<const std::uint8_t, 2>, TensorView<const std::uint8_t, 1>,
+              TensorView<double, 2>, Stream) {
+  refuse("mask_iou");
+}
+
+template <typename T>
+void match_detections(TensorView<const T, 2>, std::span<const double>, TensorView<const std::uint8_t, 1>,
+                      TensorView<const std::uint8_t, 1>, const MatchTables&, Stream) {
+  refuse("match_detections");
+}
+template void match_detections<float>(TensorView<const float, 2>, std::span<const double>,
+                                      TensorView<const std::uint8_t, 1>, TensorView<const std::uint8_t, 1>,
+                                      const MatchTables&, Stream);
+template void match_detections<double>(TensorView<const double, 2>, std::span<const double>,
+                                       TensorView<const std::uint8_t, 1>, TensorView<const std::uint8_t, 1>,
+                                       const MatchTables&, Stream);
 
 }  // namespace lcx::cuda

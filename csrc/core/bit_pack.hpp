@@ -1,0 +1,65 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+namespace lcx {
+
+/// 64 bytes to 64 bits, bit i set where byte i is nonzero.
+inline std::uint64_t pack_word(const std::uint8_t* bytes) {
+#ifdef __SSE2__
+  std::uint64_t zeros = 0;
+  for (unsigned k = 0; k < 4; ++k) {
+    const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + 16 * k));
+    const auto bits = static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(part, _mm_setzero_si128())));
+    zeros |= static_cast<std::uint64_t>(bits) << (16 * k);
+  }
+  return ~zeros;
+#else
+  constexpr std::uint64_t kLow7 = 0x7F7F7F7F7F7F7F7FULL;
+  std::uint64_t packed = 0;
+  for (unsigned k = 0; k < 8; ++k) {
+    std::uint64_t word;
+    std::memcpy(&word, bytes + 8 * k, sizeof(word));
+    // 1 in each nonzero byte; the multiplication moves byte j's to bit 56 + j, and no two collide.
+    const std::uint64_t flags = ((((word & kLow7) + kLow7) | word) >> 7) & 0x0101010101010101ULL;
+    packed |= (flags * 0x0102040810204080ULL) >> 56 << (8 * k);
+  }
+  return packed;
+#endif
+}
+
+/// `count` bytes, `step` apart, to (count + 63) / 64 words of bits; bits past the end are 0.
+inline void pack_bits(const std::uint8_t* bytes, std::int64_t count, std::int64_t step, std::uint64_t* words) {
+  for (std::int64_t at = 0; at < count; at += 64) {
+    if (step == 1 && count - at >= 64) {
+      words[at / 64] = pack_word(bytes + at);
+      continue;
+    }
+    std::uint64_t word = 0;
+    for (std::int64_t i = 0; i < 64 && at + i < count; ++i) {
+      word |= static_cast<std::uint64_t>(bytes[(at + i) * step] != 0) << i;
+    }
+    words[at / 64] = word;
+  }
+}
+
+/// Transposes a square of 64 x 64 bits in place: bit j of word i becomes bit i of word j.
+inline void transpose_bits(std::array<std::uint64_t, 64>& square) {
+  // Swaps ever smaller off-diagonal blocks: 32 x 32, 16 x 16, ..., 1 x 1.
+  std::uint64_t mask = 0x00000000FFFFFFFFULL;
+  for (unsigned size = 32; size != 0; size /= 2, mask ^= mask << size) {
+    for (unsigned i = 0; i < 64; i = (i + size + 1) & ~size) {
+      const std::uint64_t swap = ((square[i] >> size) ^ square[i + size]) & mask;
+      square[i] ^= swap << size;
+      square[i + size] ^= swap;
+    }
+  }
+}
+
+}  // namespace lcx

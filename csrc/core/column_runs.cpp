@@ -1,0 +1,196 @@
+#include "core/column_runs.hpp"
+
+#include <algorithm>
+
+#include "core/error.hpp"
+
+namespace lcx {
+namespace {
+
+// Turns counts, one after another, into edges.
+class CountReader {
+ public:
+  CountReader(std::int64_t height, std::int64_t width, std::vector<std::uint32_t>& edges)
+      : edges_(edges), first_(edges.size()), total_(static_cast<std::uint64_t>(height * width)) {}
+
+  void add(std::uint64_t count) {
+    require_argument(count <= total_ - at_, "counts go beyond the mask's ", total_, " pixels");
+    const std::uint64_t end = at_ + count;
+    if (foreground_) append_run(edges_, first_, static_cast<std::uint32_t>(at_), static_cast<std::uint32_t>(end));
+    at_ = end;
+    foreground_ = !foreground_;
+  }
+
+  void finish() const { require_argument(at_ == total_, "counts sum to ", at_, "; the mask has ", total_, " pixels"); }
+
+ private:
+  std::vector<std::uint32_t>& edges_;
+  std::size_t first_;
+  std::uint64_t total_;
+  std::uint64_t at_ = 0;
+  bool foreground_ = false;
+};
+
+// Edges within pixels [begin, end): a pointer range that starts with a stretch's beginning.
+std::span<const std::uint32_t> within(std::span<const std::uint32_t> edges, std::int64_t begin, std::int64_t end) {
+  const auto first = std::upper_bound(edges.begin(), edges.end(), begin) - edges.begin();
+  const auto last = std::lower_bound(edges.begin() + first, edges.end(), end) - edges.begin();
+  const auto from = static_cast<std::size_t>(first & ~std::ptrdiff_t{1});
+  const auto to = static_cast<std::size_t>((last + 1) & ~std::ptrdiff_t{1});
+  return edges.subspan(from, to - from);
+}
+
+ColumnRuns merge_two(ColumnRunsView a, ColumnRunsView b, MergeMode mode) {
+  ColumnRuns result{a.height, a.width, {}};
+  const bool both = mode == MergeMode::kIntersection;
+  std::size_t i = 0;
+  std::size_t j = 0;
+  bool inside = false;
+  // An odd number of edges passed means that the walk is inside of a stretch.
+  while (i < a.edges.size() || j < b.edges.size()) {
+    const bool from_a = j == b.edges.size() || (i < a.edges.size() && a.edges[i] <= b.edges[j]);
+    const std::uint32_t at = from_a ? a.edges[i] : b.edges[j];
+    if (i < a.edges.size() && a.edges[i] == at) ++i;
+    if (j < b.edges.size() && b.edges[j] == at) ++j;
+    const bool now = both ? (i & j & 1U) != 0 : ((i | j) & 1U) != 0;
+    if (now != inside) result.edges.push_back(at);
+    inside = now;
+  }
+  return result;
+}
+
+}  // namespace
+
+void check_mask_shape(std::int64_t height, std::int64_t width) {
+  constexpr std::int64_t kMost = 0xFFFFFFFFLL;
+  require_argument(
+      height >= 0 && width >= 0 && height <= kMost && width <= kMost && (width == 0 || height <= kMost / width),
+      "mask of ", height, " x ", width, " pixels; sides must be at least 0 and pixels at most 2^32 - 1");
+}
+
+void append_counts(std::span<const std::uint32_t> counts, std::int64_t height, std::int64_t width,
+                   std::vector<std::uint32_t>& edges) {
+  check_mask_shape(height, width);
+  CountReader reader(height, width, edges);
+  for (const std::uint32_t count : counts) reader.add(count);
+  reader.finish();
+}
+
+void append_string(std::string_view text, std::int64_t height, std::int64_t width, std::vector<std::uint32_t>& edges) {
+  check_mask_shape(height, width);
+  CountReader reader(height, width, edges);
+  // The last four counts, by number modulo four.
+  std::array<std::int64_t, 4> counts{};
+  std::size_t number = 0;
+  for (std::size_t at = 0; at < text.size(); ++number) {
+    std::int64_t value = 0;
+    unsigned shift = 0;
+    unsigned bits = 0;
+    do {
+      require_argument(at < text.size(), "the compressed counts end within count ", number);
+      require_argument(shift < 40, "count ", number, " of the compressed counts is too long");
+      bits = static_cast<unsigned char>(text[at]) - 48U;
+      require_argument(bits < 64, "character ", at, " of the compressed counts is not within '0' and 'o'");
+      value |= static_cast<std::int64_t>(bits & 0x1FU) << shift;
+      shift += 5;
+      ++at;
+    } while (bits & 0x20U);
+    if (bits & 0x10U) value -= std::int64_t{1} << shift;
+    if (number > 2) value += counts[(number - 2) & 3U];
+    require_argument(value >= 0, "count ", number, " of the compressed counts is ", value);
+    counts[number & 3U] = value;
+    reader.add(static_cast<std::uint64_t>(value));
+  }
+  reader.finish();
+}
+
+std::vector<std::uint32_t> to_counts(ColumnRunsView mask) {
+  std::vector<std::uint32_t> counts;
+  counts.reserve(mask.edges.size() + 1);
+  std::uint32_t at = 0;
+  for (const std::uint32_t edge : mask.edges) {
+    counts.push_back(edge - at);
+    at = edge;
+  }
+  const auto total = static_cast<std::uint32_t>(mask.height * mask.width);
+  // COCO's tools write a last stretch of background only where there is one, and one count for a mask of no pixels.
+  if (at < total || counts.empty()) counts.push_back(total - at);
+  return counts;
+}
+
+std::string to_string(ColumnRunsView mask) {
+  const std::vector<std::uint32_t> counts = to_counts(mask);
+  std::string text;
+  text.reserve(counts.size() * 3);
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    std::int64_t value = counts[i];
+    if (i > 2) value -= counts[i - 2];
+    bool more = true;
+    while (more) {
+      auto bits = static_cast<unsigned>(value & 0x1F);
+      value >>= 5;
+      more = (bits & 0x10U) ? value != -1 : value != 0;
+      if (more) bits |= 0x20U;
+      text.push_back(static_cast<char>(bits + 48U));
+    }
+  }
+  return text;
+}
+
+std::int64_t area(ColumnRunsView mask) {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < mask.edges.size(); i += 2) sum += mask.edges[i + 1] - mask.edges[i];
+  return sum;
+}
+
+PixelBox bounding_box(ColumnRunsView mask) {
+  if (mask.edges.empty()) return {};
+  const std::int64_t height = mask.height;
+  PixelBox box{height, mask.edges.front() / height, 0, (mask.edges.back() - 1) / height + 1};
+  std::int64_t column = box.x0 * height;  // the first pixel of the column that the walk is in
+  for (std::size_t i = 0; i < mask.edges.size(); i += 2) {
+    const std::int64_t begin = mask.edges[i];
+    const std::int64_t end = mask.edges[i + 1];
+    if (begin >= column + height) column = begin < column + 2 * height ? column + height : begin / height * height;
+    if (end > column + height) {  // runs over into the next column
+      box.y0 = 0;
+      box.y1 = height;
+      break;
+    }
+    box.y0 = std::min(box.y0, begin - column);
+    box.y1 = std::max(box.y1, end - column);
+  }
+  return box;
+}
+
+std::int64_t intersection_area(ColumnRunsView a, ColumnRunsView b, std::array<std::int64_t, 2> columns) {
+  const std::span<const std::uint32_t> p = within(a.edges, columns[0] * a.height, columns[1] * a.height);
+  const std::span<const std::uint32_t> q = within(b.edges, columns[0] * a.height, columns[1] * a.height);
+  std::int64_t sum = 0;
+  std::size_t i = 0;
+  std::size_t j = 0;
+  while (i < p.size() && j < q.size()) {
+    const std::int64_t begin = std::max(p[i], q[j]);
+    const std::int64_t p_end = p[i + 1];
+    const std::int64_t q_end = q[j + 1];
+    sum += std::max<std::int64_t>(std::min(p_end, q_end) - begin, 0);
+    // Which list moves on is a coin toss to the branch predictor, so both indices are computed.
+    i += p_end <= q_end ? 2 : 0;
+    j += q_end <= p_end ? 2 : 0;
+  }
+  return sum;
+}
+
+ColumnRuns merge(std::span<const ColumnRunsView> masks, MergeMode mode) {
+  require_argument(!masks.empty(), "no masks to merge; at least one is needed");
+  const ColumnRunsView& first = masks.front();
+  ColumnRuns result{first.height, first.width, {first.edges.begin(), first.edges.end()}};
+  for (const ColumnRunsView& mask : masks.subspan(1)) {
+    require_argument(mask.height == first.height && mask.width == first.width, "masks of ", first.height, " x ",
+                     first.width, " and ", mask.height, " x ", mask.width, " pixels; shapes must be equal");
+    result = merge_two(result, mask, mode);
+  }
+  return result;
+}
+
+}  // namespace lcx

@@ -1,0 +1,137 @@
+// A mask with dense columns is one line of pixels, looked at 64 or, where nothing changes, 256 at a time. A mask with
+// dense rows is packed to bits 64 rows at a time; squares of 64 x 64 bits are turned over, which leaves the same line
+// of pixels as bits.
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <vector>
+
+#include "core/bit_pack.hpp"
+#include "core/simd.hpp"
+#include "ops/encode_rle/encode_rle.hpp"
+
+namespace lcx::cpu {
+namespace {
+
+constexpr std::int64_t kBlock = 256;
+
+// The first of `count` blocks of 256 bytes that holds another byte than `value`; `count` if there is none.
+LCX_SIMD_CLONES std::int64_t first_mixed(const std::uint8_t* bytes, std::int64_t count, std::uint8_t value) {
+  for (std::int64_t block = 0; block < count; ++block) {
+    std::uint8_t differs = 0;
+    for (std::int64_t i = 0; i < kBlock; ++i) {
+      differs = static_cast<std::uint8_t>(differs | (bytes[block * kBlock + i] ^ value));
+    }
+    if (differs != 0) return block;
+  }
+  return count;
+}
+
+// Collects edges from a line of pixels that arrives as bits.
+class EdgeFinder {
+ public:
+  explicit EdgeFinder(std::vector<std::uint32_t>& edges) : edges_(edges) {}
+
+  bool is_open() const { return open_; }
+
+  /// The next `count` pixels, at most 64, from pixel `at` on: the lowest bits of `word`, the others equal to the last.
+  void add(std::int64_t at, std::uint64_t word) {
+    std::uint64_t changes = word ^ ((word << 1) | static_cast<std::uint64_t>(open_));
+    for (; changes != 0; changes &= changes - 1) {
+      edges_.push_back(static_cast<std::uint32_t>(at + std::countr_zero(changes)));
+      open_ = !open_;
+    }
+  }
+
+  void finish(std::int64_t total) {
+    if (open_) edges_.push_back(static_cast<std::uint32_t>(total));
+  }
+
+ private:
+  std::vector<std::uint32_t>& edges_;
+  bool open_ = false;
+};
+
+// The lowest `count` bits of a word, 1 .. 64, the rest filled with the last of them, so that no change follows it.
+std::uint64_t extend(std::uint64_t word, std::int64_t count) {
+  const auto spare = static_cast<unsigned>(64 - count);
+  return static_cast<std::uint64_t>(static_cast<std::int64_t>(word << spare) >> spare);
+}
+
+void encode_line(const std::uint8_t* pixels, std::int64_t total, EdgeFinder& finder) {
+  std::int64_t at = 0;
+  while (at < total) {
+    if (total - at >= kBlock && (pixels[at] != 0) == finder.is_open()) {
+      at += kBlock * first_mixed(pixels + at, (total - at) / kBlock, pixels[at]);
+    }
+    const std::int64_t stop = std::min(at + kBlock, total);
+    for (; stop - at >= 64; at += 64) finder.add(at, pack_word(pixels + at));
+    if (at < stop) {
+      std::uint64_t word = 0;
+      pack_bits(pixels + at, stop - at, 1, &word);
+      finder.add(at, extend(word, stop - at));
+      at = stop;
+    }
+  }
+}
+
+// Bits down the columns: `words` per column, bits past a column's end 0.
+std::vector<std::uint64_t> pack_columns(TensorView<const std::uint8_t, 2> mask, std::int64_t words) {
+  const auto [height, width] = mask.shape;
+  const std::int64_t row_words = (width + 63) / 64;
+  std::vector<std::uint64_t> columns(static_cast<std::size_t>(width * words), 0);
+  std::vector<std::uint64_t> band(static_cast<std::size_t>(64 * row_words));
+  for (std::int64_t y = 0; y < height; y += 64) {
+    const std::int64_t rows = std::min<std::int64_t>(64, height - y);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      pack_bits(mask.row(y + i), width, mask.strides[1], band.data() + i * row_words);
+    }
+    for (std::int64_t k = 0; k < row_words; ++k) {
+      std::array<std::uint64_t, 64> square{};
+      std::uint64_t any = 0;
+      for (std::int64_t i = 0; i < rows; ++i) {
+        square[static_cast<std::size_t>(i)] = band[static_cast<std::size_t>(i * row_words + k)];
+        any |= square[static_cast<std::size_t>(i)];
+      }
+      if (any == 0) continue;
+      transpose_bits(square);
+      const std::int64_t count = std::min<std::int64_t>(64, width - 64 * k);
+      for (std::int64_t i = 0; i < count; ++i) {
+        columns[static_cast<std::size_t>((64 * k + i) * words + y / 64)] = square[static_cast<std::size_t>(i)];
+      }
+    }
+  }
+  return columns;
+}
+
+}  // namespace
+
+ColumnRuns encode_rle(TensorView<const std::uint8_t, 2> mask) {
+  const auto [height, width] = mask.shape;
+  ColumnRuns result{height, width, {}};
+  EdgeFinder finder(result.edges);
+  if ((height == 1 || mask.strides[0] == 1) && (width == 1 || mask.strides[1] == height)) {
+    encode_line(mask.data, height * width, finder);
+  } else {
+    const std::int64_t words = (height + 63) / 64;
+    const std::vector<std::uint64_t> columns = pack_columns(mask, words);
+    for (std::int64_t x = 0; x < width; ++x) {
+      const std::uint64_t* column = columns.data() + x * words;
+      for (std::int64_t k = 0; k < words; ++k) {
+        const std::int64_t left = height - 64 * k;
+        finder.add(x * height + 64 * k, left >= 64 ? column[k] : extend(column[k], left));
+      }
+    }
+  }
+  finder.finish(height * width);
+  return result;
+}
+
+void decode_rle(ColumnRunsView runs, TensorView<std::uint8_t, 2> mask) {
+  for (std::size_t i = 0; i < runs.edges.size(); i += 2) {
+    std::memset(mask.data + runs.edges[i], 1, runs.edges[i + 1] - runs.edges[i]);
+  }
+}
+
+}  // namespace lcx::cpu
