@@ -1,5 +1,6 @@
 # make demo   set up, find lesions on eight real films, say where the pictures are
 # make test   set up, run every test
+# make bench  set up the peers apart, measure beside them, write benchmarks/README.md (QUICK=1: only see that it runs)
 # make lint   style, types, formatting
 # make stub   write lcx_fast/_core.pyi anew from the compiled core
 
@@ -9,8 +10,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 FILMS ?= demo/films
 RESULTS ?= demo/results
+BENCH_VENV ?= .venv-bench
+QUICK ?=
 
-.PHONY: demo test lint stub clean
+.PHONY: demo test bench lint stub clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +38,18 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 test: $(VENV)/.dev
 	$(PIP) install -c constraints.txt --no-build-isolation --editable '.[dev,train]'
 	$(BIN)/pytest
+
+# The peers live apart from the project. On Linux PyPI's torch brings CUDA along; to spare the download, put a CPU build
+# where pip finds it first, e.g. PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
+$(BENCH_VENV)/.peers: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv $(BENCH_VENV)
+	@echo "Installing the peers into $(BENCH_VENV) ..."
+	$(BENCH_VENV)/bin/python benchmarks/peers/install.py
+	touch $@
+
+bench: $(BENCH_VENV)/.peers $(FILMS)
+	$(BENCH_VENV)/bin/pip --disable-pip-version-check --quiet install -c constraints.txt .
+	$(BENCH_VENV)/bin/python benchmarks/run.py $(if $(QUICK),--quick)
 
 lint: $(VENV)/.dev
 	$(PIP) install -c constraints.txt --no-build-isolation --editable '.[dev,train]'

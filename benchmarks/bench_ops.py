@@ -1,109 +1,188 @@
 """The compiled operations against their best peers, one thread.
 
-    python benchmarks/bench_ops.py [--json FILE] [--only WORD] [--quick]
+    python benchmarks/bench_ops.py [--json FILE] [--only WORD] [--scenes NAME,...] [--quick]
 
-Each result is checked against the peer's before anything is timed.
+Each result is checked against the peer's before anything is timed. A peer whose answer differs on a scene is named as
+such and not timed there.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ["RAYON_NUM_THREADS"] = "1"  # before kornia_rs starts its threads
 
-import cc3d
 import cv2
-import fill_voids
-import kornia_rs
 import numpy as np
-import torch
-from harness import Comparison, compare, table, to_json
-from monai.inferers import sliding_window_inference
+from harness import (
+    FLOOR,
+    Bar,
+    Comparison,
+    Missing,
+    Results,
+    arguments,
+    at_most,
+    compare,
+    number,
+    peer,
+)
+from machine import count_instructions
 from peers.chains import numpy_tiles, opencv_lesions
 from scenes import SHAPE, scenes
 
 from lcx_fast import ops
 
+cc3d = peer("cc3d")
+fill_voids = peer("fill_voids")
+kornia_rs = peer("kornia_rs")
+monai_inferers = peer("monai.inferers")
+rlemasklib = peer("rlemasklib")
+torch = peer("torch")
+
 LOW, HIGH, MIN_AREA = 0.5, 0.7, 30
+EVERYDAY = ("typical", "lesions", "specks")
+
+Candidates = dict[str, Callable[[], Any] | Missing]
+
+
+def candidate(module: Any, call: Callable[[], Any], is_right: Callable[[Any], bool] | None = None) -> Any:
+    """The call, if its module is there and its answer is right; else what is wrong."""
+    if isinstance(module, Missing):
+        return module
+    try:
+        if is_right is not None and not is_right(call()):
+            return Missing("its answer differs")
+    except Exception as error:  # a peer may fail on a hard scene
+        return Missing(f"fails: {type(error).__name__}")
+    return call
+
+
+def same_partition(labels: np.ndarray, count: int, others: np.ndarray) -> bool:
+    """Whether two labellings are one but for the numbers: each label meets one other, and there are as many."""
+    others = np.asarray(others).reshape(labels.shape).astype(np.int64)
+    pairs = np.unique(labels.astype(np.int64) * (int(others.max()) + 1) + others)
+    return len(pairs) == count + 1 and int(others.max()) == count
 
 
 def bench_find_lesions(case: str, probability: np.ndarray, rounds: int) -> Comparison:
-    ours = ops.find_lesions(probability, low=LOW, high=HIGH, min_area=MIN_AREA, threads=1)
-    theirs = opencv_lesions(probability, LOW, HIGH, MIN_AREA)
+    """Hysteresis, components, holes, small objects, statistics, score and outlines, from the float map."""
+
+    def ours() -> ops.Regions:
+        return ops.find_lesions(probability, low=LOW, high=HIGH, min_area=MIN_AREA, threads=1)
+
+    def chain() -> list[dict[str, Any]]:
+        return opencv_lesions(probability, LOW, HIGH, MIN_AREA)
+
+    found = ours()
+    boxes = {tuple(int(v) for v in box) for box in found.bounding_box}
     # An island in a hole is part of its surroundings for us and counted again by the contour chain.
-    boxes = {tuple(int(v) for v in box) for box in ours.bounding_box}
-    theirs = [t for t in theirs if tuple(t["bounding_box"]) in boxes]
+    theirs = [t for t in chain() if tuple(t["bounding_box"]) in boxes]
     assert len({t["bounding_box"] for t in theirs}) == len(boxes)
-    assert sorted(t["area"] for t in theirs)[-5:] == sorted(ours.area.tolist())[-5:]
+    assert sorted(t["area"] for t in theirs)[-5:] == sorted(found.area.tolist())[-5:]
+    bars = [at_most(1 / 12, "OpenCV + NumPy"), at_most(2, FLOOR)] if case in EVERYDAY else [at_most(1)]
     return compare(
         "map to lesions",
         case,
-        {
-            "lcx_fast": lambda: ops.find_lesions(probability, low=LOW, high=HIGH, min_area=MIN_AREA, threads=1),
-            "OpenCV + NumPy": lambda: opencv_lesions(probability, LOW, HIGH, MIN_AREA),
-        },
-        floor=lambda: probability.max(),
+        {"lcx_fast": ours, "OpenCV + NumPy": chain},
+        floor=probability.max,
+        bars=bars,
         rounds=rounds,
+        data_bytes=probability.nbytes,
     )
 
 
 def bench_label(case: str, mask: np.ndarray, rounds: int) -> Comparison:
+    """A plain labelling."""
     labels, count = ops.label_components(mask, threads=1)
-    expected_count, expected = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
-    assert count == expected_count - 1
-    # Same partition: a label of ours never meets two of theirs, and there are as many.
-    pairs = np.unique(labels.astype(np.int64) * (count + 1) + expected)
-    assert len(pairs) == count + 1
-    candidates: dict[str, Callable[[], object]] = {
+
+    def is_right(other: Any) -> bool:
+        return same_partition(labels, count, other)
+
+    def opencv() -> Any:
+        return cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)[1]
+
+    assert is_right(opencv())
+    candidates: Candidates = {
         "lcx_fast": lambda: ops.label_components(mask, threads=1),
-        "OpenCV": lambda: cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S),
-        "cc3d": lambda: cc3d.connected_components(mask, connectivity=8, out_dtype=np.uint32),
-        "kornia_rs": lambda: kornia_rs.imgproc.connected_components(mask[:, :, None]),
+        "OpenCV": opencv,
+        "cc3d": candidate(cc3d, lambda: cc3d.connected_components(mask, connectivity=8, out_dtype=np.uint32), is_right),
+        "kornia_rs": candidate(
+            kornia_rs, lambda: kornia_rs.imgproc.connected_components(mask[:, :, None])[1], is_right
+        ),
     }
-    assert np.array_equal(kornia_rs.imgproc.connected_components(mask[:, :, None])[1][..., 0], labels)
-    return compare("label to int32", case, candidates, floor=lambda: labels.copy(), rounds=rounds)
+    bars = [at_most(1)] if case in EVERYDAY else [at_most(1, "cc3d", "OpenCV")]
+    return compare("label to int32", case, candidates, floor=labels.copy, bars=bars, rounds=rounds)
+
+
+def bench_statistics(case: str, mask: np.ndarray, rounds: int) -> Comparison:
+    """Labels, then area, box and centroid of each."""
+
+    def ours() -> ops.RegionProps:
+        labels, count = ops.label_components(mask, threads=1)
+        return ops.region_props(labels, count=count)
+
+    areas = np.sort(ours().area)
+    # Its masks are runs down the columns: it gets the array as it likes it.
+    by_column = np.asfortranarray(mask)
+
+    def rle() -> Any:
+        return rlemasklib.RLEMask.from_array(by_column).connected_component_stats(connectivity=8)
+
+    def cc3d_statistics() -> Any:
+        return cc3d.statistics(cc3d.connected_components(mask, connectivity=8, out_dtype=np.uint32))
+
+    candidates: Candidates = {
+        "lcx_fast": ours,
+        "OpenCV": lambda: cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S),
+        "rlemasklib (no label image)": candidate(rlemasklib, rle, lambda r: np.array_equal(np.sort(r[0]), areas)),
+        "cc3d": candidate(cc3d, cc3d_statistics, lambda r: np.array_equal(np.sort(r["voxel_counts"][1:]), areas)),
+    }
+    return compare("label + statistics", case, candidates, rounds=rounds, budget_s=5)
 
 
 def bench_fill(case: str, mask: np.ndarray, rounds: int) -> Comparison:
-    assert np.array_equal(ops.fill_holes(mask), fill_voids.fill(mask.astype(bool)))
+    """Fill holes, mask to mask."""
+    filled = ops.fill_holes(mask, threads=1)
+    by_column = np.asfortranarray(mask)
+
+    def is_right(other: Any) -> bool:
+        return np.array_equal(np.asarray(other, bool), filled)
 
     def by_contours() -> np.ndarray:
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         return cv2.drawContours(np.zeros_like(mask), contours, -1, 1, cv2.FILLED)
 
-    return compare(
-        "fill holes",
-        case,
-        {
-            "lcx_fast": lambda: ops.fill_holes(mask, threads=1),
-            "OpenCV contours": by_contours,
-            "fill_voids": lambda: fill_voids.fill(mask),
-        },
-        floor=lambda: mask.copy(),
-        rounds=rounds,
-    )
+    def rle() -> Any:
+        runs = rlemasklib.RLEMask.from_array(by_column).fill_small_holes(min_size=mask.size // 8)
+        return runs.to_array(order="F")
+
+    candidates: Candidates = {
+        "lcx_fast": lambda: ops.fill_holes(mask, threads=1),
+        "OpenCV contours": candidate(cv2, by_contours, is_right),
+        "fill_voids": candidate(fill_voids, lambda: fill_voids.fill(mask), is_right),
+        "rlemasklib": candidate(rlemasklib, rle, is_right),
+    }
+    return compare("fill holes", case, candidates, floor=mask.copy, rounds=rounds, budget_s=5)
 
 
 def bench_outlines(case: str, mask: np.ndarray, rounds: int) -> Comparison:
-    def peer() -> object:
-        return cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-
-    outer = (~ops.trace_contours(mask).is_hole).sum()
+    """Every outline, outer ones and holes."""
     _, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    assert outer == (hierarchy[0, :, 3] < 0).sum()
-    return compare(
-        "outlines",
-        case,
-        {"lcx_fast": lambda: ops.trace_contours(mask, threads=1), "OpenCV findContours": peer},
-        rounds=rounds,
-    )
+    assert (~ops.trace_contours(mask, threads=1).is_hole).sum() == (hierarchy[0, :, 3] < 0).sum()
+    candidates: Candidates = {
+        "lcx_fast": lambda: ops.trace_contours(mask, threads=1),
+        "OpenCV findContours": lambda: cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE),
+        "OpenCV LinkRuns": lambda: cv2.findContoursLinkRuns(mask),
+    }
+    return compare("outlines", case, candidates, rounds=rounds, budget_s=5)
 
 
-def bench_tiles(tile: int, overlap: float, rounds: int) -> Comparison:
+def bench_tiles(case: str, tile: int, overlap: float, rounds: int) -> Comparison:
+    """Cut, an identity network, blend with Gaussian weights."""
     image = np.random.default_rng(5).random(SHAPE, np.float32)
     grid = ops.plan_tiles(SHAPE, tile_shape=(tile, tile), overlap=overlap)
     buffer = np.empty((1, 1, tile, tile), np.float32)
@@ -115,61 +194,95 @@ def bench_tiles(tile: int, overlap: float, rounds: int) -> Comparison:
             blender.add(n, buffer[0])
         return blender.finish()
 
-    tensor = torch.from_numpy(image)[None, None]
+    def monai() -> Any:
+        with torch.no_grad():
+            return monai_inferers.sliding_window_inference(
+                tensor, (tile, tile), 4, lambda x: x, overlap=overlap, mode="gaussian"
+            )
 
-    def monai() -> torch.Tensor:
-        return sliding_window_inference(tensor, (tile, tile), 4, lambda x: x, overlap=overlap, mode="gaussian")
+    tensor = None if isinstance(torch, Missing) else torch.from_numpy(image)[None, None]
+    starts, weights, norm = gaussian_plan(grid, tile)
 
+    def by_slices() -> np.ndarray:
+        return numpy_tiles(image, starts, tile, weights, norm)
+
+    def is_right(result: Any) -> bool:
+        return bool(np.abs(np.asarray(result).reshape(SHAPE) - image).max() < 2e-6)
+
+    assert np.abs(ours()[0] - image).max() < 1e-6
+    assert is_right(by_slices())
+    asked: list[Bar] = []
+    if (tile, overlap) == (512, 0.25):
+        asked = [at_most(1 / 8, "MONAI"), at_most(1.5, FLOOR)]
+    return compare(
+        "tile + blend",
+        f"{case} ({len(grid)} tiles)",
+        {
+            "lcx_fast": ours,
+            "MONAI": candidate(monai_inferers, monai, is_right),
+            "NumPy slices, cached 1/norm": by_slices,
+        },
+        floor=image.copy,
+        bars=asked,
+        rounds=rounds,
+        data_bytes=2 * image.nbytes,
+    )
+
+
+def gaussian_plan(grid: ops.TileGrid, tile: int) -> tuple[list[list[int]], np.ndarray, np.ndarray]:
+    """What a careful user keeps between images: tile starts, weights and 1 / (sum of weights)."""
     sides = np.exp(-0.5 * ((np.arange(tile) + 0.5 - tile / 2) / (tile / 8)) ** 2)
     weights = np.outer(sides, sides).astype(np.float32)
     starts = [sorted({int(o[axis]) for o in grid.origins}) for axis in (0, 1)]
     total = np.zeros(SHAPE, np.float32)
     for y, x in grid.origins:
         total[y : y + tile, x : x + tile] += weights
-    norm = 1 / total
+    return starts, weights, 1 / total
 
-    for result in (ours()[0], monai()[0, 0].numpy(), numpy_tiles(image, starts, tile, weights, norm)):
-        np.testing.assert_allclose(result, image, atol=2e-6)
-    return compare(
-        "tile + blend",
-        f"{tile}, overlap {overlap} ({len(grid)} tiles)",
-        {
-            "lcx_fast": ours,
-            "MONAI": monai,
-            "NumPy slices, cached 1/norm": lambda: numpy_tiles(image, starts, tile, weights, norm),
-        },
-        floor=lambda: image.copy(),
-        rounds=rounds,
-    )
+
+def count(results: Results) -> None:
+    """Instructions of the three hottest operations on the typical scene."""
+    script = Path(__file__).with_name("one_operation.py")
+    rows = []
+    for operation in ("find_lesions", "label_components", "tiles"):
+        found = count_instructions(script, operation)
+        if found is None:
+            results.add_table("Instructions", ["operation"], [], "valgrind is missing")
+            return
+        rows.append([operation, f"{found / 1e6:.2f}", f"{found / (SHAPE[0] * SHAPE[1]):.2f}"])
+    columns = ["operation (typical, one thread)", "million instructions", "per pixel"]
+    note = "By callgrind, AVX2 code: these do not depend on the machine's mood."
+    results.add_table("Instructions", columns, rows, note)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--only", default="", help="jobs whose name contains this")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    arguments = parser.parse_args()
+    parser = arguments(__doc__)
+    parser.add_argument("--scenes", default="", help="only these, by name")
+    parser.add_argument("--instructions", action="store_true", help="count instructions too (needs valgrind; slow)")
+    given = parser.parse_args()
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
-    rounds = 5 if arguments.quick else 21
-    found: list[Comparison] = []
+    if not isinstance(torch, Missing):
+        torch.set_num_threads(1)
+    rounds = 3 if given.quick else 21
+    results = Results("ops", "Operations, one thread, 4096 x 3328")
+    chosen = given.scenes.split(",") if given.scenes else None
 
-    def run(job: str, bench: Callable[..., Comparison], *given: object) -> None:
-        if arguments.only in job:
-            found.append(bench(*given, rounds))
-            print(table(found[-1:]).splitlines()[-1], flush=True)
+    def run(job: str, bench: Callable[..., Comparison], *what: object) -> None:
+        if given.only in job:
+            results.add(bench(*what, rounds))
 
-    for case, probability in scenes().items():
+    for case, probability in scenes(only=chosen):
         mask = (probability >= LOW).astype(np.uint8)
         run("map to lesions", bench_find_lesions, case, probability)
         run("label to int32", bench_label, case, mask)
+        run("label + statistics", bench_statistics, case, mask)
         run("fill holes", bench_fill, case, mask)
         run("outlines", bench_outlines, case, mask)
     for tile, overlap in ((512, 0.25), (512, 0.5), (1024, 0.25), (1024, 0.5)):
-        run("tile + blend", bench_tiles, tile, overlap)
-    print("\n" + table(found))
-    if arguments.json:
-        arguments.json.write_text(to_json(found))
+        run("tile + blend", bench_tiles, f"{tile}, overlap {number(overlap)}", tile, overlap)
+    if given.instructions:
+        count(results)
+    results.write(given.json)
     return 0
 
 

@@ -1,6 +1,8 @@
-"""Probability maps to measure on, of a full-field mammogram's size; see ``shared`` names in the tables."""
+"""Probability maps to measure on, of a full-field mammogram's size."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
@@ -33,13 +35,45 @@ def spiral(shape: tuple[int, int]) -> np.ndarray:
     return (turn < 0.5).astype(np.float32)
 
 
-def scenes(shape: tuple[int, int] = SHAPE) -> dict[str, np.ndarray]:
-    """The maps of ``PEERS``: few lesions and specks; lesions; 2,000 specks; 50 % noise; a spiral."""
-    lesions = blobs(shape, 5, (80, 250), 1)
-    return {
-        "typical": np.maximum(blobs(shape, 4, (60, 160), 3), blobs(shape, 200, (2, 5), 4)),
-        "lesions": lesions,
-        "specks": blobs(shape, 2000, (2, 6), 2),
-        "noise50": np.random.default_rng(0).random(shape, np.float32),
-        "spiral": spiral(shape),
-    }
+def comb(shape: tuple[int, int]) -> np.ndarray:
+    """float32: teeth one pixel wide with gaps as wide, joined at the very bottom: every row is all labels."""
+    values = np.zeros(shape, np.float32)
+    values[:, ::2] = 1
+    values[-1] = 1
+    return values
+
+
+def checkerboard(shape: tuple[int, int]) -> np.ndarray:
+    """float32: every other pixel; one component, joined by corners only, with every other pixel a hole."""
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    return ((y + x) % 2 == 0).astype(np.float32)
+
+
+def huge(shape: tuple[int, int]) -> np.ndarray:
+    """float32: nearly everything is one component, with 300 holes."""
+    return np.float32(1) - np.minimum(blobs(shape, 300, (10, 60), 6), np.float32(0.9))
+
+
+#: The maps of a mammogram's size that everything is measured on. "typical": few lesions and specks; "specks": 2,000.
+SCENES: dict[str, Callable[[tuple[int, int]], np.ndarray]] = {
+    "typical": lambda shape: np.maximum(blobs(shape, 4, (60, 160), 3), blobs(shape, 200, (2, 5), 4)),
+    "lesions": lambda shape: blobs(shape, 5, (80, 250), 1),
+    "specks": lambda shape: blobs(shape, 2000, (2, 6), 2),
+    "noise50": lambda shape: np.random.default_rng(0).random(shape, np.float32),
+    "spiral": spiral,
+    "comb": comb,
+    "checkerboard": checkerboard,
+    "huge": huge,
+}
+
+
+def scene(name: str, shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    """One scene by name."""
+    return SCENES[name](shape)
+
+
+def scenes(shape: tuple[int, int] = SHAPE, *, only: Collection[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+    """Names and maps, made one at a time."""
+    for name in SCENES:
+        if only is None or name in only:
+            yield name, scene(name, shape)

@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from .dicom.container import looks_like_dicom
 from .dicom.limits import MAX_PIXELS, MAX_SIDE
 from .dicom.read import ReadOptions, read_dicom, read_dicom_bytes
-from .dicom.source import BytesSource, Sha256, load_bytes
+from .dicom.source import BytesSource, load_bytes
 from .dicom.spacing import NOMINAL_WARNING, UserSpacing, user_spacing
 from .errors import InvalidArgument, LcxError
-from .mammogram import PIXEL_DTYPES, Mammogram, PixelSpacing, nominal_spacing
+from .mammogram import PIXEL_DTYPES, FileDigest, Mammogram, PixelSpacing, nominal_spacing
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -127,7 +127,6 @@ def _read_image_bytes(data: bytes, name: str, spacing: PixelSpacing | None) -> M
     kind = _image_kind(data)
     if kind is None:
         raise InvalidArgument(f"{name} is not a PNG, PGM, JPEG or TIFF image")
-    digest = Sha256(data)
     try:
         pixels = as_pixels(_grey(_DECODE[kind](data)))
     except LcxError as error:
@@ -138,7 +137,7 @@ def _read_image_bytes(data: bytes, name: str, spacing: PixelSpacing | None) -> M
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         raise InvalidArgument(f"{name} is a damaged {kind} image: {reason}") from None
     attributes = {"format": kind}
-    return _from_array(pixels, spacing, name=name, sha256=digest.hexdigest(), attributes=attributes)
+    return _from_array(pixels, spacing, name=name, digest=FileDigest(data), attributes=attributes)
 
 
 def _image_kind(data: bytes) -> str | None:

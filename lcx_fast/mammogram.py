@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -38,6 +39,25 @@ class PixelSpacing:
         return self.source != "nominal"
 
 
+class FileDigest:
+    """SHA-256 of a file's bytes, computed when first asked for: it takes longer than reading an uncompressed film.
+
+    Until then the bytes are kept; a view of them holds an uncompressed film's pixels anyway.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data: bytes | None = data
+        self._hexadecimal = ""
+
+    def hexdigest(self) -> str:
+        """In hexadecimal; two threads that ask at once may both compute it."""
+        data = self._data
+        if data is not None:
+            self._hexadecimal = hashlib.sha256(data).hexdigest()
+            self._data = None
+        return self._hexadecimal
+
+
 @dataclass(frozen=True, eq=False)
 class Mammogram:
     """A single-view mammogram, brighter meaning denser tissue.
@@ -53,7 +73,7 @@ class Mammogram:
         series_instance_uid: likewise.
         sop_class_uid: likewise.
         name: what to call it in reports: the file's name, never a patient's.
-        sha256: of the file's bytes, hexadecimal, or None for arrays.
+        digest: of the file's bytes, or None for arrays; see ``sha256``.
         warnings: one line each; what a reader of the results must know.
         attributes: further facts for reports (transfer syntax, decoder, manufacturer); no patient data.
     """
@@ -67,7 +87,7 @@ class Mammogram:
     series_instance_uid: str | None = None
     sop_class_uid: str | None = None
     name: str = "array"
-    sha256: str | None = None
+    digest: FileDigest | None = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
 
@@ -84,6 +104,11 @@ class Mammogram:
         """(H, W) in pixels."""
         height, width = self.pixels.shape
         return int(height), int(width)
+
+    @property
+    def sha256(self) -> str | None:
+        """SHA-256 of the file's bytes, hexadecimal, or None for arrays; computed when first asked for."""
+        return None if self.digest is None else self.digest.hexdigest()
 
 
 def nominal_spacing(shape: tuple[int, int]) -> PixelSpacing:

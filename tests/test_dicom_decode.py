@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
+from concurrent.futures import ThreadPoolExecutor
 
 import dicom_files as files
 import imagecodecs
@@ -181,3 +183,11 @@ def test_extended_offset_table() -> None:
     table = struct.pack("<2Q", *starts)
     dataset = files.header(frames, ExtendedOffsetTable=table)
     assert np.array_equal(read_dicom(files.encode_file(dataset, value, files.RLE), frame=1).pixels, frames[1])
+
+
+def test_digest_is_of_the_files_bytes_and_waits_to_be_asked() -> None:
+    data = files.make_file(files.breast())
+    mammogram = read_dicom(data)
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: mammogram.sha256, range(8)))
+    assert found == {hashlib.sha256(data).hexdigest()}

@@ -6,7 +6,6 @@ own header is held against the DICOM header; after decoding, shape and completen
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from ..errors import DicomError
 from .codestream import FrameHeader, check_restarts, read_jpeg, read_jpeg2000, with_sign
 from .header import PixelLayout
@@ -188,7 +188,7 @@ def _decode_jpeg2000(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
 
     header = read_jpeg2000(stream)
     _check_header(header, layout, has_sign=True)
-    threads = min(4, os.cpu_count() or 1)
+    threads = min(4, _core.available_cpus())
     return _as_stored(imagecodecs.jpeg2k_decode(stream, numthreads=threads), header, layout)
 
 

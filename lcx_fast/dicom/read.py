@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..errors import DicomError, InvalidArgument
-from ..mammogram import Mammogram
+from ..mammogram import FileDigest, Mammogram
 from .container import EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, EncodedPixels, parse_file
 from .decode import DecodedFrame, decode_stream, decoder_of, read_native
 from .fragments import frame_stream, split_items
 from .header import Header, PixelLayout, read_layout
-from .source import BytesSource, Sha256, load_bytes
+from .source import BytesSource, load_bytes
 from .spacing import UserSpacing, read_spacing, user_spacing
 from .view import check_side, read_laterality, read_orientation, read_remarks, read_view_position
 from .voi import apply_grey_scale, compose_grey_scale
@@ -67,8 +67,7 @@ def read_dicom(
 def read_dicom_bytes(data: bytes, *, name: str, options: ReadOptions) -> Mammogram:
     """Read one frame from a DICOM file's bytes; ``name`` is what reports will call it."""
     file = parse_file(data)
-    digest = Sha256(data)
-    return _assemble(file.dataset, file.transfer_syntax, file.pixels, options, name=name, digest=digest)
+    return _assemble(file.dataset, file.transfer_syntax, file.pixels, options, name=name, digest=FileDigest(data))
 
 
 def _read_dataset(dataset: Dataset, options: ReadOptions) -> Mammogram:
@@ -97,7 +96,7 @@ def _assemble(
     options: ReadOptions,
     *,
     name: str,
-    digest: Sha256 | None,
+    digest: FileDigest | None,
 ) -> Mammogram:
     """Decode, interpret and describe one frame."""
     given_spacing = user_spacing(options.pixel_spacing_mm)
@@ -125,7 +124,7 @@ def _assemble(
         series_instance_uid=header.uid("SeriesInstanceUID"),
         sop_class_uid=header.uid("SOPClassUID"),
         name=name,
-        sha256=digest.hexdigest() if digest is not None else None,
+        digest=digest,
         warnings=tuple(warnings),
         attributes=_attributes(header, layout, syntax, decoded, grey.description, frame),
     )

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import threading
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from ..errors import InvalidArgument
 from .limits import MAX_FILE_BYTES
@@ -65,22 +63,3 @@ def _checked(data: bytes, name: str) -> tuple[bytes, str]:
     if len(data) > MAX_FILE_BYTES:
         raise InvalidArgument(f"{name} has more than {MAX_FILE_BYTES} bytes")
     return data, name
-
-
-class Sha256:
-    """SHA-256 of some bytes, computed beside the decoding (hashing releases the interpreter lock)."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data: bytes | None = data
-        self._digest = ""
-        self._thread = threading.Thread(target=self._run, name="lcx-sha256", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        self._digest = hashlib.sha256(cast(bytes, self._data)).hexdigest()
-        self._data = None
-
-    def hexdigest(self) -> str:
-        """Wait for the digest and return it in hexadecimal."""
-        self._thread.join()
-        return self._digest

@@ -1,0 +1,110 @@
+"""The benchmarks' own arithmetic: ratios, verdicts, missing peers, memory, and the report made of a result file."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import harness
+import pytest
+import report
+from harness import FLOOR, Missing, Results, at_most, compare, peer, summarise
+from machine import measure_in_child
+
+SLOW, FAST = [10.0, 20.0, 30.0], [1.0, 1.0, 30.0]
+
+
+def test_ratios_are_medians_over_rounds_not_ratios_of_medians():
+    found = summarise("job", "case", {"lcx_fast": FAST, "peer": SLOW})
+    assert [t.median for t in found.timings] == [1.0, 20.0]
+    assert [t.ratio for t in found.timings] == [1.0, 10.0]  # of 10, 20 and 1
+    assert found.best_peer is found.timings[1]
+
+
+@pytest.mark.parametrize(
+    ("bar", "ratio", "met"),
+    [
+        (at_most(1 / 8), 1 / 8, True),
+        (at_most(1 / 9), 1 / 8, False),
+        (at_most(1 / 16, "slow"), 1 / 16, True),
+        (at_most(1 / 9, "slow", "peer"), 1 / 8, False),
+        (at_most(2, FLOOR), 2.0, True),
+        (at_most(1, "absent"), None, None),
+        (at_most(1 / 8, "peer", "absent"), 1 / 8, True),
+    ],
+)
+def test_a_bar_is_held_against_the_best_of_those_it_names(bar, ratio, met):
+    figures = {"lcx_fast": [2.0, 2.0], "peer": [16.0, 16.0], "slow": [32.0, 32.0]}
+    verdict = summarise("job", "case", figures, floors=[1.0, 1.0], bars=[bar]).verdicts[0]
+    assert (verdict.ratio, verdict.met) == (ratio, met)
+
+
+def test_candidates_take_turns_and_missing_ones_are_named():
+    order = []
+    candidates = {
+        "lcx_fast": lambda: order.append("ours") or time.sleep(3e-3),
+        "peer": lambda: order.append("theirs") or time.sleep(6e-3),
+        "absent": Missing("not installed"),
+    }
+    found = compare("job", "case", candidates, floor=lambda: time.sleep(3e-3), rounds=4, bars=[at_most(1)])
+    assert order[4:] == ["ours", "theirs"] * 4
+    assert found.missing == {"absent": "not installed"}
+    assert found.verdicts[0].met
+    assert found.timings[1].median >= 6.0 and found.timings[1].rounds == 4
+    assert "absent missing (not installed)" in harness.table([found])
+
+
+def test_a_missing_module_stands_in_for_all_its_functions():
+    module = peer("no_such_peer_module")
+    assert isinstance(module, Missing) and "no_such_peer_module" in module.reason
+    assert isinstance(module.some.function, Missing)
+    assert peer("json") is json
+
+
+def test_memory_is_that_of_the_child(tmp_path):
+    script = tmp_path / "child.py"
+    folder = str(Path(harness.__file__).parent)
+    script.write_text(
+        f"import sys; sys.path.insert(0, {folder!r})\n"
+        "import json, machine\n"
+        "before = machine.peak_mib(); block = bytearray(int(sys.argv[1]) << 20)\n"
+        "print('noise'); print(json.dumps({'grown': machine.peak_mib() - before}))\n"
+    )
+    ballast = bytearray(300 << 20)  # the parent's own memory must not count
+    assert 90 < measure_in_child([str(script), "100"])["grown"] < 140
+    assert len(ballast) == 300 << 20
+    with pytest.raises(RuntimeError, match=r"child\.py x: .*ValueError"):
+        measure_in_child([str(script), "x"])
+
+
+def write_results(folder: Path) -> None:
+    results = Results("ops", "Operations")
+    bars = [at_most(1 / 2), at_most(1 / 100), at_most(2, FLOOR)]
+    results.add(summarise("label", "specks", {"lcx_fast": FAST, "peer": SLOW}, bars=bars, note="one thread"))
+    results.add_table("Memory", ["pipeline", "MiB"], [["lcx_fast", "12"]], "in children")
+    results.write(folder / "ops.json")
+
+
+def test_report_is_written_between_the_markers_from_json(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("matplotlib")
+    write_results(tmp_path / "results")
+    readme = tmp_path / "README.md"
+    readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    monkeypatch.setattr("sys.argv", ["report", "--results", str(tmp_path / "results"), "--readme", str(readme)])
+    assert report.main() == 0
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
+    assert "Of 3 bars 1 were met." in text
+    assert "| label | specks | **1.00** ms |  | peer 20.0 | 10x | ≤ 1/2 of the best peer: 1/10 met;" in text
+    assert "| label | specks | ≤ 2x of floor | not measured |" in text
+    assert "**Memory** in children" in text and "| lcx_fast | 12 |" in text
+    assert (tmp_path / "results.png").read_bytes().startswith(b"\x89PNG")
+    assert report.main() == 0 and readme.read_text() == text
+
+
+def test_report_refuses_a_page_without_markers(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="once each"):
+        report.replace_between("<!-- /results --> <!-- results -->", "x")
+    monkeypatch.setattr("sys.argv", ["report", "--results", str(tmp_path)])
+    assert report.main() == 2
