@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +18,12 @@ from training.schedule import LossTargets
 ABNORMAL, MALIGNANT = (OUTPUT_NAMES.index(name) for name in ("abnormal", "malignant"))
 # A crop must keep this share of the image's outlined pixels for the image's class to be asked of it.
 KEPT_SHARE_FOR_CLASS = 0.3
+
+
+class Pool(Protocol):
+    """How a map's logits [P] over the breast become one image score; see training.pooling.image_logit."""
+
+    def __call__(self, logits: Tensor, weights: Tensor, *, r: float, top_fraction: float) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -62,31 +69,17 @@ def image_loss(
     found = zones(view.labels, view.breast, ring_px=config.data.ring_mm / config.data.pixel_spacing_mm)
     if not bool(found.breast.any()):
         return {}
-    malignant, known = view.pathology == "malignant", view.pathology != "unknown"
     terms: dict[str, Tensor] = {}
     if view.annotated:
         terms |= _map_terms(logits[ABNORMAL], found, view, targets, config, prefix="abnormal")
-    if known:
-        seen = _malignant_zones(found, view, config)
+    if view.pathology != "unknown":
+        seen = malignant_zones(found, view, config)
         terms |= _map_terms(logits[MALIGNANT], seen, view, targets, config, prefix="malignant")
-    for name, index, weight, positive in (
-        ("malignant", MALIGNANT, 1.0, malignant),
-        ("abnormal", ABNORMAL, config.loss.abnormal_classification, view.outlined_px > 0),
-    ):
-        kept = float(found.inside.sum()) >= KEPT_SHARE_FOR_CLASS * view.outlined_px
-        knowable = (not positive or kept) and (known if name == "malignant" else view.annotated)
-        if knowable:
-            score = image_logit(
-                logits[index][found.breast],
-                pooling_weights[index],
-                r=config.pooling.lse_r,
-                top_fraction=config.pooling.top_fraction,
-            )
-            terms[f"{name}/class"] = weight * losses.classification_loss(score, float(positive))
+    terms |= class_terms(logits, pooling_weights, view, found, config=config)
     return terms
 
 
-def _malignant_zones(found: Zones, view: TrainingImage, config: Config) -> Zones:
+def malignant_zones(found: Zones, view: TrainingImage, config: Config) -> Zones:
     """The zones as the malignant map sees them; ``found``: of all outlines."""
     if view.pathology != "malignant":
         nothing, no_ring = torch.zeros_like(found.inside), torch.zeros_like(found.ring)
@@ -96,6 +89,34 @@ def _malignant_zones(found: Zones, view: TrainingImage, config: Config) -> Zones
     others = torch.isin(view.labels, torch.tensor(view.not_malignant, device=view.labels.device))
     labels = torch.where(others, torch.full_like(view.labels, IGNORED), view.labels)
     return zones(labels, view.breast, ring_px=config.data.ring_mm / config.data.pixel_spacing_mm)
+
+
+def class_terms(
+    logits: Tensor, pooling_weights: Tensor, view: TrainingImage, found: Zones, *, config: Config, pool: Pool = image_logit
+) -> dict[str, Tensor]:
+    """L_cls of both maps, where the view shows enough of the image to know its class.
+
+    Args:
+        logits: [2, h, w]. pooling_weights: [2, 3].
+        pool: the image score from one map's logits over the breast and its pooling weights.
+    """
+    terms: dict[str, Tensor] = {}
+    malignant, known = view.pathology == "malignant", view.pathology != "unknown"
+    for name, index, weight, positive in (
+        ("malignant", MALIGNANT, 1.0, malignant),
+        ("abnormal", ABNORMAL, config.loss.abnormal_classification, view.outlined_px > 0),
+    ):
+        kept = float(found.inside.sum()) >= KEPT_SHARE_FOR_CLASS * view.outlined_px
+        knowable = (not positive or kept) and (known if name == "malignant" else view.annotated)
+        if knowable:
+            score = pool(
+                logits[index][found.breast],
+                pooling_weights[index],
+                r=config.pooling.lse_r,
+                top_fraction=config.pooling.top_fraction,
+            )
+            terms[f"{name}/class"] = weight * losses.classification_loss(score, float(positive))
+    return terms
 
 
 def _map_terms(

@@ -37,3 +37,25 @@ def image_logit(logits: Tensor, weights: Tensor, *, r: float = 4.0, top_fraction
     lse = log_sum_exp_pool(logits, r=r)
     top = top_mean_pool(logits, fraction=top_fraction)
     return F.softplus(weights[0]) * lse + F.softplus(weights[1]) * top + weights[2]
+
+
+def generalised_mean_pool(logits: Tensor, *, power: float) -> Tensor:
+    """GeM(p) = (mean p^k)^(1/k) of p = sigmoid(z), as a logit: between the mean (k = 1) and the maximum.
+
+    Radenovic et al. 2018, "Fine-tuning CNN image retrieval with no human annotation"; the ablation of LSE_r.
+
+    Args:
+        logits: [P].
+        power: k > 0.
+    """
+    # log p = logsigmoid(z): the mean of powers as a log-sum-exp does not underflow.
+    log_mean = (torch.logsumexp(power * F.logsigmoid(logits), dim=0) - math.log(logits.numel())) / power
+    # logit of exp(log_mean); log(1 - exp(x)) by expm1, kept off zero where every p is 1
+    return log_mean - torch.log((-torch.expm1(log_mean)).clamp_min(1e-7))
+
+
+def generalised_mean_logit(logits: Tensor, weights: Tensor, *, r: float = 4.0, top_fraction: float = 0.003) -> Tensor:
+    """image_logit with the generalised mean, k = r, in the place of log-sum-exp."""
+    gem = generalised_mean_pool(logits, power=r)
+    top = top_mean_pool(logits, fraction=top_fraction)
+    return F.softplus(weights[0]) * gem + F.softplus(weights[1]) * top + weights[2]
