@@ -126,10 +126,8 @@ def execute(
                 for case, map_ in zip(measured, maps, strict=True)
             ],
         }  # fmt: skip
-        np.savez_compressed(
-            folder / "maps.npz",
-            **{f"map{i}": np.round(map_[ABNORMAL] * 255.0).astype(np.uint8) for i, map_ in enumerate(maps)},
-        )  # type: ignore[arg-type]
+        shown = {f"map{i}": np.round(map_[ABNORMAL] * 255.0).astype(np.uint8) for i, map_ in enumerate(maps)}
+        np.savez_compressed(folder / "maps.npz", **shown)
         write_result(path, document)
         (folder / "last.safetensors").unlink(missing_ok=True)
         return document
