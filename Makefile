@@ -2,6 +2,7 @@
 # make test   set up, run every test
 # make bench  set up the peers apart, measure beside them, write benchmarks/README.md (QUICK=1: only see that it runs)
 # make lint   style, types, formatting
+# make proof  the experiment of training/experiments/README.md: make proof DATA=CDD_CESM_FOLDER [MINUTES=30]
 # make stub   write lcx_fast/_core.pyi anew from the compiled core
 
 PYTHON ?= python3
@@ -12,8 +13,9 @@ FILMS ?= demo/films
 RESULTS ?= demo/results
 BENCH_VENV ?= .venv-bench
 QUICK ?=
+MINUTES ?= 1000
 
-.PHONY: demo test bench lint stub clean
+.PHONY: demo test bench lint proof stub clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +59,13 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	find csrc -name '*.?pp' -o -name '*.cu' -o -name '*.cuh' | xargs $(BIN)/clang-format --dry-run --Werror
+
+# Resumed by the same command; runs whose results lie in training/experiments/results are not repeated.
+proof: $(VENV)/.dev
+	@test -d "$(DATA)" || { echo "make proof DATA=FOLDER: the CDD-CESM folder"; exit 2; }
+	$(PIP) install -c constraints.txt --no-build-isolation --editable '.[dev,train]'
+	$(BIN)/python -m training.experiments run --suite all --data "$(DATA)" --out runs/proof --minutes $(MINUTES)
+	$(BIN)/python -m training.experiments report --data "$(DATA)" --out runs/proof
 
 stub:
 	$(BIN)/python -m pybind11_stubgen lcx_fast._core --output-dir . --numpy-array-use-type-var

@@ -120,7 +120,7 @@ def test_an_arm_like_another_changes_only_what_it_says() -> None:
 
 @pytest.mark.parametrize("name", [name for name, arm in ARMS.items() if arm.objective != "brightness"])
 @pytest.mark.parametrize("pathology", ["malignant", "benign", "normal"])
-@pytest.mark.parametrize("progress", [0.1, 0.5, 0.95])
+@pytest.mark.parametrize("progress", [0.3, 0.95])
 def test_every_arm_has_a_finite_loss_and_gradient(name: str, pathology: str, progress: float) -> None:
     logits = torch.from_numpy(np.random.default_rng(5).normal(0, 1, (2, 48, 40))).requires_grad_()
     pooling = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
@@ -229,9 +229,6 @@ def test_estimate_redraws_whole_patients() -> None:
         estimate = tables.estimate(name, [found, found])
         assert estimate.seeds[0] == estimate.seeds[1] == pytest.approx(tables.summary(found)[name])
         assert estimate.low <= estimate.value <= estimate.high
-    weights = tables.patient_draws(found, draws=50)
-    assert (weights.reshape(50, -1, 2)[..., 0] == weights.reshape(50, -1, 2)[..., 1]).all()  # two images a patient
-    assert (weights.sum(1) == len(found)).all()
 
 
 def test_ratio_of_an_arm_with_itself_is_one() -> None:

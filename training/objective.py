@@ -92,7 +92,13 @@ def malignant_zones(found: Zones, view: TrainingImage, config: Config) -> Zones:
 
 
 def class_terms(
-    logits: Tensor, pooling_weights: Tensor, view: TrainingImage, found: Zones, *, config: Config, pool: Pool = image_logit
+    logits: Tensor,
+    pooling_weights: Tensor,
+    view: TrainingImage,
+    found: Zones,
+    *,
+    config: Config,
+    pool: Pool = image_logit,
 ) -> dict[str, Tensor]:
     """L_cls of both maps, where the view shows enough of the image to know its class.
 

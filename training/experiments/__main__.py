@@ -40,6 +40,7 @@ def _run(options: argparse.Namespace) -> None:
     deadline = time.monotonic() + 60.0 * options.minutes
     command = shlex.join(["python", "-m", "training.experiments", "run", "--suite", options.suite])
     runs = suite_runs(options.suite, read_arms(), seeds=options.seeds)
+    runs = [run for run in runs if options.arms is None or run.arm.name in options.arms]
     loaded: dict[str, list[Case]] = {}
     for number, run in enumerate(runs, start=1):
         if run.dataset not in loaded:
@@ -93,7 +94,6 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--suite", default="all", help="main, phantom, sweep, baselines, ablations or all")
     tune = commands.add_parser("tune", help="train on part of the train patients, measure on the other part")
     tune.add_argument("--dataset", default="cdd_cesm", choices=("cdd_cesm", "phantom"))
-    tune.add_argument("--arms", nargs="+", help="names (default: all of the file)")
     tune.add_argument("--arms-file", type=Path, help="TOML like training/configs/experiments/arms.toml")
     report = commands.add_parser("report", help="tables and figures from the results that are there")
     for command in (run, tune, report):
@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--out", type=Path, required=True, help="prepared images, checkpoints and maps")
         command.add_argument("--results", type=Path, default=RESULTS, help="result files (default: the committed ones)")
     for command in (run, tune):
+        command.add_argument("--arms", nargs="+", help="only these (default: all)")
         command.add_argument("--minutes", type=float, default=1e6, help="start no further epoch after these")
         command.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
         command.add_argument("--threads", type=int, default=1, help="CPU threads of this process")

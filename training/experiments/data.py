@@ -26,6 +26,7 @@ from training.datasets import cdd_cesm
 from training.datasets.coarsen import coarsen_labels
 from training.datasets.phantom import PhantomSettings
 from training.datasets.phantom_set import INDEX, PhantomPlan, PhantomSet, write_phantom
+from training.datasets.record import Record
 from training.datasets.splits import hash_fraction
 from training.prepare import Sample, read_pixels, to_grid
 
@@ -94,11 +95,12 @@ def _cdd_cesm_cases(root: Path, spacing_mm: float) -> Iterator[Case]:
         pixels, labels, source_mm = read_pixels(record, resampled=True)
         loose = coarsen_labels(labels, seed=COARSENING_SEED, name=record.name)
         image, breast, maps = to_grid(
-            pixels, [loose, labels], spacing_mm=source_mm, name=record.name, grid_spacing_mm=spacing_mm
+            pixels, [loose, labels], source_mm=source_mm, spacing_mm=spacing_mm, name=record.name
         )
         part: Part = "held" if record.split == "val" else _part_of_train(record.patient)
         facts = (record.name, record.patient, record.pathology, record.split, record.folder)
-        yield _case(facts, image, breast, maps, part=part, calcification_only=record.calcification_only)
+        calcification = record.calcification_only
+        yield _case(facts, image, breast, maps, part=part, spacing_mm=spacing_mm, calcification_only=calcification)
 
 
 def _phantom_cases(cache: Path, spacing_mm: float) -> Iterator[Case]:
@@ -118,14 +120,14 @@ def _phantom_cases(cache: Path, spacing_mm: float) -> Iterator[Case]:
             loose[mask & (loose == 0)] = k
         loose[true > 0] = true[true > 0]
         image, breast, maps = to_grid(
-            mammogram.pixels, [loose, true], spacing_mm=source_mm, name=record.name, grid_spacing_mm=spacing_mm
+            mammogram.pixels, [loose, true], source_mm=source_mm, spacing_mm=spacing_mm, name=record.name
         )
         part: Part = _part_of_train(record.patient) if record.split == "train" else "held"
         facts = (record.name, record.patient, record.pathology, record.split, "phantom")
-        yield _case(facts, image, breast, maps, part=part, calcification_only=False)
+        yield _case(facts, image, breast, maps, part=part, spacing_mm=spacing_mm, calcification_only=False)
 
 
-def _same(dataset: PhantomSet, name: str):  # type: ignore[no-untyped-def]
+def _same(dataset: PhantomSet, name: str) -> Record:
     return next(record for record in dataset if record.name == name)
 
 
@@ -140,6 +142,7 @@ def _case(
     maps: list[NDArray[np.int16]],
     *,
     part: Part,
+    spacing_mm: float,
     calcification_only: bool,
 ) -> Case:
     name, patient, pathology, split, folder = facts
@@ -161,6 +164,7 @@ def _case(
         image=np.round(image * 255.0).astype(np.float32) / np.float32(255.0),  # as the cache holds it
         breast=breast,
         labels=loose,
+        spacing_mm=spacing_mm,
     )
     return Case(sample, true, part)
 
@@ -191,7 +195,7 @@ def _read(path: Path) -> list[Case]:
         return [
             Case(
                 sample=Sample(
-                    **facts["sample"],
+                    **{**facts["sample"], "not_malignant": ()},  # the classes of single outlines are not known
                     image=arrays[f"image{index}"].astype(np.float32) / np.float32(255.0),
                     breast=arrays[f"breast{index}"],
                     labels=arrays[f"loose{index}"],

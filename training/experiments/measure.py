@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from training import metrics
+from lcx_fast.evaluation import compare, find_detections
 from training.datasets.record import Mask
 from training.experiments.data import Case
 
@@ -39,9 +39,9 @@ def measure_image(case: Case, probability: NDArray[np.float32], score: float, *,
     near = _within(a, NEAR_MM / spacing_mm) & asked & ~a
     outside = asked & ~a
     ids = [int(k) for k in np.unique(true) if k > 0]
-    labels, scores = metrics.find_detections(probability, pixel_spacing_mm=spacing_mm, threshold=THRESHOLD)
-    against_true = metrics.compare(labels, scores, np.where(asked, true, 0).astype(np.int16), patient="")
-    against_loose = metrics.compare(labels, scores, np.where(asked, loose, 0).astype(np.int16), patient="")
+    labels, scores = find_detections(probability, pixel_spacing_mm=spacing_mm, threshold=THRESHOLD)
+    against_true = compare(labels, scores, np.where(asked, true, 0).astype(np.int16), patient="")
+    against_loose = compare(labels, scores, np.where(asked, loose, 0).astype(np.int16), patient="")
     return {
         "name": case.sample.name,
         "patient": case.sample.patient,

@@ -81,6 +81,10 @@ def _self_training(
 ) -> dict[str, Tensor]:
     """S3: the lesions the network itself found inside the outlines are the truth; see training.experiments.pseudo."""
     terms = _both_maps(logits, view, _bce_dice)
+    sharpness = config.loss.schedule.sharpness
+    if sharpness > 0:
+        for name, index in (("abnormal", ABNORMAL), ("malignant", MALIGNANT)):
+            terms[f"{name}/sharpness"] = sharpness * losses.sharpness_loss(logits[index], view.breast)
     if arm.classify:
         found = zones(view.labels, view.breast, ring_px=0.0)
         terms |= class_terms(logits, pooling_weights, view, found, config=config)

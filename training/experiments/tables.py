@@ -1,24 +1,33 @@
-"""Figures from the measurements of images, each as a ratio of sums, so that redrawing patients is a product.
+"""Figures from the measurements of images, with intervals by redrawing patients.
 
-A statistic of a set of images is sum(above) / sum(below): for a mean over lesions `above` holds an image's sum over
-its lesions and `below` their number. AP, sensitivity and AUC rank everything and are computed anew per draw.
+Most figures of a set of images are sum(above) / sum(below), so that redrawing patients is a product: for a mean over
+lesions `above` holds an image's sum over its lesions and `below` their number. AP, sensitivity and AUC rank all
+detections or images; lcx_fast.evaluation computes them for many weights of images at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training import metrics
+from lcx_fast.evaluation import (
+    ImageResult,
+    froc_sensitivities,
+    interpolated_average_precision,
+    match_lesions,
+    patient_weights,
+    roc_auc,
+)
+from training.metrics import FROC_MINIMUM_IOU
 
 Image = dict[str, Any]
 Values = NDArray[np.float64]
 DRAWS = 1000
-RANKED_DRAWS = 300
 
 
 @dataclass(frozen=True)
@@ -98,22 +107,25 @@ RANKED: dict[str, str] = {
 }
 
 
-def ranked(name: str, images: Sequence[Image]) -> float:
-    """AP, sensitivity or AUC of a set of images."""
+def ranked(name: str, images: Sequence[Image], weights: Values) -> Values:
+    """AP, sensitivity or AUC, float64 [draws], of images counted as often as ``weights`` [draws, images] say."""
     if name == "AUC":
-        scores = np.array([image["score"] for image in images])
-        return metrics.roc_auc(scores, np.array([image["pathology"] == "malignant" for image in images]))
+        scores = [image["score"] for image in images]
+        malignant = [image["pathology"] == "malignant" for image in images]
+        return np.asarray(roc_auc(scores, malignant, weights=weights), np.float64)
     results = _results(images, "loose" if name.endswith("loose") else "true")
     if name.startswith("AP"):
-        return metrics.average_precision(results)
-    return metrics.sensitivity_at(results, false_positives_per_image=1.0)
+        matches = match_lesions(results, minimum=0.5)
+        return np.asarray(interpolated_average_precision(matches, weights=weights), np.float64)
+    matches = match_lesions(results, minimum=FROC_MINIMUM_IOU)
+    return np.asarray(froc_sensitivities(matches, [1.0], weights=weights)[:, 0], np.float64)
 
 
 def summary(images: Sequence[Image]) -> dict[str, float]:
-    """Every statistic of one run."""
+    """Every figure of one run."""
     one = np.ones((1, len(images)))
-    values = {s.name: float(_weighted(one, _sums(s, images))[0]) for s in STATISTICS}
-    return values | {name: ranked(name, images) for name in RANKED}
+    values = {s.name: float(_weighted(_sums(s.of_image, images), one)[0]) for s in STATISTICS}
+    return values | {name: float(ranked(name, images, one)[0]) for name in RANKED}
 
 
 @dataclass(frozen=True)
@@ -127,19 +139,8 @@ class Estimate:
     draws: Values
 
 
-def patient_draws(images: Sequence[Image], *, draws: int = DRAWS, seed: int = 0) -> NDArray[np.float64]:
-    """How often each image is in each redrawing of the patients, float64 [draws, images]."""
-    random = np.random.default_rng(seed)
-    names = {patient: k for k, patient in enumerate(dict.fromkeys(image["patient"] for image in images))}
-    owner = np.array([names[image["patient"]] for image in images])
-    counts = np.stack(
-        [np.bincount(random.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(draws)]
-    )
-    return np.asarray(counts[:, owner], np.float64)
-
-
 def estimate(name: str, runs: Sequence[Sequence[Image]]) -> Estimate:
-    """A statistic of an arm; the same patients are drawn for every seed, and for every arm.
+    """A figure of an arm; the same patients are drawn for every seed, and for every arm.
 
     Args:
         name: of STATISTICS or RANKED.
@@ -148,21 +149,13 @@ def estimate(name: str, runs: Sequence[Sequence[Image]]) -> Estimate:
     statistic = next((s for s in STATISTICS if s.name == name), None)
     if statistic is not None:
         return estimate_of(statistic.of_image, runs)
-    weights = patient_draws(runs[0], draws=RANKED_DRAWS)
-    values = tuple(ranked(name, images) for images in runs)
-    drawn = np.zeros(len(weights))
-    for k, row in enumerate(weights):
-        chosen = np.repeat(np.arange(len(row)), row.astype(int)).tolist()
-        drawn[k] = np.mean([ranked(name, [images[i] for i in chosen]) for images in runs])
-    return _estimate(values, drawn)
+    return _estimate([partial(ranked, name, images) for images in runs], runs[0])
 
 
 def estimate_of(of_image: Callable[[Image], tuple[float, float]], runs: Sequence[Sequence[Image]]) -> Estimate:
     """The same for any ratio of sums."""
-    weights = patient_draws(runs[0])
-    sums = [np.array([of_image(image) for image in images]) for images in runs]
-    values = tuple(float(_weighted(np.ones((1, len(s))), s)[0]) for s in sums)
-    return _estimate(values, np.mean([_weighted(weights, s) for s in sums], axis=0))
+    sums = [_sums(of_image, images) for images in runs]
+    return _estimate([partial(_weighted, s) for s in sums], runs[0])
 
 
 def ratio(above: Estimate, below: Estimate) -> tuple[float, float, float]:
@@ -190,28 +183,32 @@ def paired_boundary(first: Sequence[Sequence[Image]], second: Sequence[Sequence[
     return estimate_of(of_image, pair[0]), estimate_of(of_image, pair[1])
 
 
-def _sums(statistic: Statistic, images: Sequence[Image]) -> Values:
-    return np.array([statistic.of_image(image) for image in images])
+def _sums(of_image: Callable[[Image], tuple[float, float]], images: Sequence[Image]) -> Values:
+    return np.array([of_image(image) for image in images])
 
 
-def _weighted(weights: Values, sums: Values) -> Values:
+def _weighted(sums: Values, weights: Values) -> Values:
     above, below = weights @ sums[:, 0], weights @ sums[:, 1]
     return np.asarray(np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0))
 
 
-def _estimate(values: tuple[float, ...], drawn: Values) -> Estimate:
+def _estimate(seeds: Sequence[Callable[[Values], Values]], images: Sequence[Image]) -> Estimate:
+    """seeds: of each the figure [draws] for weights [draws, images]."""
+    weights = np.concatenate(list(patient_weights([image["patient"] for image in images], draws=DRAWS)))
+    values = tuple(float(figure(np.ones((1, len(images))))[0]) for figure in seeds)
+    drawn = np.mean([figure(weights) for figure in seeds], axis=0)
     finite = drawn[np.isfinite(drawn)]
     low, high = np.percentile(finite, [2.5, 97.5]) if finite.size else (float("nan"), float("nan"))
     return Estimate(float(np.mean(values)), float(low), float(high), values, drawn)
 
 
-def _results(images: Sequence[Image], outline: str) -> list[metrics.ImageResult]:
+def _results(images: Sequence[Image], outline: str) -> list[ImageResult]:
     results = []
     for image in images:
         found = image["detections"]
         count = len(found[f"{outline}_areas"])
         results.append(
-            metrics.ImageResult(
+            ImageResult(
                 patient=image["patient"],
                 scores=np.array(found["scores"], float),
                 intersections=np.array(found[f"and_{outline}"], np.int64).reshape(len(found["scores"]), count),
