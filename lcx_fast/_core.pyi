@@ -20,6 +20,9 @@ __all__: list[str] = [
     "blend_tiles",
     "box_iou",
     "breast_mask",
+    "count_areas",
+    "count_scores",
+    "distance_transform",
     "encode_rle",
     "extract_tiles",
     "fill_holes",
@@ -30,7 +33,9 @@ __all__: list[str] = [
     "mask_iou",
     "match_detections",
     "merge_rle",
+    "pixel_histogram",
     "plan_tiles",
+    "rank_areas",
     "region_props",
     "rle_iou",
     "tensorrt_major",
@@ -213,6 +218,16 @@ def box_iou(
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def breast_mask(image: typing.Any) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def count_areas(positives: typing.Any, negatives: typing.Any) -> tuple: ...
+def count_scores(
+    scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
+) -> tuple: ...
+def distance_transform(
+    mask: typing.Any,
+    *,
+    spacing: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def encode_rle(mask: typing.Any) -> Rle: ...
 def extract_tiles(
     image: typing.Any,
@@ -266,6 +281,9 @@ def match_detections(
     crowd: typing.Any,
 ) -> tuple: ...
 def merge_rle(masks: collections.abc.Sequence[Rle], *, mode: str) -> Rle: ...
+def pixel_histogram(
+    scores: typing.Any, labels: typing.Any, counts: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
+) -> None: ...
 def plan_tiles(
     image_shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
     *,
@@ -274,6 +292,9 @@ def plan_tiles(
     overlap: typing.SupportsFloat | typing.SupportsIndex,
     mask: typing.Any,
 ) -> TileGrid: ...
+def rank_areas(
+    scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
+) -> tuple: ...
 def region_props(
     labels: typing.Any, values: typing.Any, *, count: typing.SupportsInt | typing.SupportsIndex
 ) -> dict: ...

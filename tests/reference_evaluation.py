@@ -32,12 +32,12 @@ def ranking_average_precision(scores, labels):
 
 
 def greedy_matches(overlap, minimum):
-    """For each detection, in order, the free lesion it overlaps most; -1 for none."""
+    """For each detection, in order, the free lesion it overlaps most, of equal ones the last; -1 for none."""
     taken, matched = set(), []
     for row in overlap:
         best, at = minimum, -1
         for lesion, value in enumerate(row):
-            if lesion not in taken and value >= best and (at < 0 or value > best):
+            if lesion not in taken and value >= best:
                 best, at = value, lesion
         matched.append(at)
         taken.add(at)
@@ -96,3 +96,38 @@ def sensitivity_at(points, to_find, images, rate):
     if not to_find or not images:
         return math.nan
     return max((f for _, f, n in points if n <= rate * images), default=0) / to_find
+
+
+def distances(mask, spacing):
+    """For each pixel, the distance from its centre to the nearest mask pixel's centre."""
+    members = [(y, x) for y, row in enumerate(mask) for x, value in enumerate(row) if value]
+    return [
+        [
+            min((math.hypot((y - v) * spacing[0], (x - u) * spacing[1]) for v, u in members), default=math.inf)
+            for x in range(len(mask[0]))
+        ]
+        for y in range(len(mask))
+    ]
+
+
+def boundary(mask):
+    """Mask pixels with one of four neighbours outside the mask or the image."""
+    height, width = len(mask), len(mask[0])
+
+    def inside(y, x):
+        return 0 <= y < height and 0 <= x < width and mask[y][x]
+
+    return [
+        (y, x)
+        for y in range(height)
+        for x in range(width)
+        if mask[y][x] and not all(inside(y + dy, x + dx) for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)))
+    ]
+
+
+def directed_distances(first, second, spacing):
+    """From each boundary pixel of the first mask to the nearest of the second."""
+    return [
+        min(math.hypot((y - v) * spacing[0], (x - u) * spacing[1]) for v, u in boundary(second))
+        for y, x in boundary(first)
+    ]

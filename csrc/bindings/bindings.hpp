@@ -6,6 +6,7 @@ namespace lcx::bindings {
 
 void bind_tiles(pybind11::module_& module);
 void bind_regions(pybind11::module_& module);
+void bind_curves(pybind11::module_& module);
 void bind_engine(pybind11::module_& module);
 void bind_evaluation(pybind11::module_& module);
 

@@ -40,6 +40,7 @@ PYBIND11_MODULE(_core, module) {
   module.attr("has_cuda") = false;
   lcx::bindings::bind_tiles(module);
   lcx::bindings::bind_regions(module);
+  lcx::bindings::bind_curves(module);
   lcx::bindings::bind_engine(module);
   lcx::bindings::bind_evaluation(module);
 }

@@ -10,6 +10,7 @@
 #include "ops/label_components/label_components.hpp"
 #include "ops/mask_iou/mask_iou.hpp"
 #include "ops/match_detections/match_detections.hpp"
+#include "ops/pixel_histogram/pixel_histogram.hpp"
 #include "ops/region_props/region_props.hpp"
 #include "ops/trace_contours/trace_contours.hpp"
 
@@ -52,6 +53,11 @@ std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, T
 }
 
 void fill_holes(TensorView<const std::uint8_t, 2>, TensorView<std::uint8_t, 2>, Stream) { refuse("fill_holes"); }
+
+void pixel_histogram(TensorView<const std::uint16_t, 1>, TensorView<const std::uint8_t, 1>, TensorView<std::int64_t, 2>,
+                     Stream) {
+  refuse("pixel_histogram");
+}
 
 RegionProps region_props(TensorView<const std::int32_t, 2>, TensorView<const float, 2>, std::int32_t, Stream) {
   refuse("region_props");

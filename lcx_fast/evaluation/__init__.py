@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .average_precision import interpolated_average_precision, lesion_average_precision
     from .bootstrap import Interval, patient_bootstrap, patient_weights
+    from .boundary import BoundaryDistance, boundary_distance, distance_transform
     from .calibration import (
         IsotonicMap,
         OperatingPoint,
@@ -43,13 +44,16 @@ if TYPE_CHECKING:
         score_at_rate,
     )
     from .lesions import ImageResult, compare, find_detections, intersection_over_prediction, mean_iop_by_lesion
+    from .masks import MaskCounts, confused_pixels, count_pixels, near_band
     from .matches import Matches, match_lesions
+    from .pixels import PixelAreas, PixelCounts, PixelCurve, pixel_areas
     from .ranking import max_by_group, ranking_average_precision, ranking_curve, roc_auc
 
 #: Which module each public name lives in; loaded on first use.
 _HOMES = {
     "average_precision": ("interpolated_average_precision", "lesion_average_precision"),
     "bootstrap": ("Interval", "patient_bootstrap", "patient_weights"),
+    "boundary": ("BoundaryDistance", "boundary_distance", "distance_transform"),
     "calibration": (
         "IsotonicMap",
         "OperatingPoint",
@@ -73,7 +77,9 @@ _HOMES = {
         "score_at_rate",
     ),
     "lesions": ("ImageResult", "compare", "find_detections", "intersection_over_prediction", "mean_iop_by_lesion"),
+    "masks": ("MaskCounts", "confused_pixels", "count_pixels", "near_band"),
     "matches": ("Matches", "match_lesions"),
+    "pixels": ("PixelAreas", "PixelCounts", "PixelCurve", "pixel_areas"),
     "ranking": ("max_by_group", "ranking_average_precision", "ranking_curve", "roc_auc"),
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -81,15 +87,24 @@ _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names
 __all__ = [
     "LUNA_RATES",
     "MAMMOGRAPHY_RATES",
+    "BoundaryDistance",
     "FrocCurve",
     "ImageResult",
     "Interval",
     "IsotonicMap",
+    "MaskCounts",
     "Matches",
     "OperatingPoint",
+    "PixelAreas",
+    "PixelCounts",
+    "PixelCurve",
     "PlattScaling",
     "Reliability",
+    "boundary_distance",
     "compare",
+    "confused_pixels",
+    "count_pixels",
+    "distance_transform",
     "expected_calibration_error",
     "find_detections",
     "fit_isotonic",
@@ -105,9 +120,11 @@ __all__ = [
     "match_lesions",
     "max_by_group",
     "mean_iop_by_lesion",
+    "near_band",
     "operating_points",
     "patient_bootstrap",
     "patient_weights",
+    "pixel_areas",
     "ranking_average_precision",
     "ranking_curve",
     "reliability_curve",

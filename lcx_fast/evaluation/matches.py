@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import ops
 from ..errors import InvalidArgument
 from .lesions import ImageResult
 from .ranking import check_weights, distinct_ends
@@ -116,7 +117,7 @@ def match_lesions(
     duplicates: Literal["false_positive", "ignored"] = "false_positive",
 ) -> Matches:
     """Match detections to lesions, greedily and one to one: by descending score, each to the free lesion it overlaps
-    most, if by at least ``minimum``.
+    most, if by at least ``minimum`` (of equal overlaps the last one, as COCO does).
 
     Args:
         results: one per image; images without lesions or detections count too.
@@ -132,7 +133,7 @@ def match_lesions(
     for result in results:
         table = _overlap_table(result, overlap)
         least = 0.5 if overlap == "centre" else minimum
-        matched = greedy_matches(table, minimum=least)
+        matched = _match(table, least)
         state = (matched >= 0).astype(np.int8)
         if duplicates == "ignored":
             state[(matched < 0) & (table >= least).any(axis=1)] = IGNORED
@@ -193,21 +194,12 @@ def count_by_threshold(
     )
 
 
-def greedy_matches(overlap: NDArray[np.float64], *, minimum: float) -> NDArray[np.intp]:
-    """Index of the lesion each detection is matched to, -1 for none, [D]; see ``match_lesions``.
-
-    Args:
-        overlap: [D, G], detections by descending score.
-        minimum: least overlap.
-    """
-    matched = np.full(overlap.shape[0], -1, np.intp)
-    free = np.ones(overlap.shape[1], bool)
-    for detection, row in enumerate(overlap):
-        allowed = np.where(free, row, -1.0)
-        if allowed.size and allowed.max() >= minimum:
-            matched[detection] = allowed.argmax()
-            free[matched[detection]] = False
-    return matched
+def _match(overlap: Floats, minimum: float) -> NDArray[np.intp]:
+    """Index of the lesion each detection is matched to, -1 for none, [D]."""
+    if not overlap.size:
+        return np.full(overlap.shape[0], -1, np.intp)
+    matched: NDArray[np.int32] = ops.match_detections(overlap, thresholds=[minimum]).detection_to_reference[0]
+    return matched.astype(np.intp)
 
 
 def _overlap_table(result: ImageResult, overlap: Overlap) -> Floats:
