@@ -20,24 +20,25 @@ __all__: list[str] = [
     "blend_tiles",
     "box_iou",
     "breast_mask",
-    "count_areas",
-    "count_scores",
-    "distance_transform",
+    "cut_tiles",
     "encode_rle",
     "extract_tiles",
     "fill_holes",
     "fill_polygons",
     "find_lesions",
     "has_cuda",
+    "image_score",
     "label_components",
     "mask_iou",
     "match_detections",
+    "measure_runs",
     "merge_rle",
-    "pixel_histogram",
+    "percentiles",
     "plan_tiles",
-    "rank_areas",
     "region_props",
+    "resample",
     "rle_iou",
+    "spread_mask",
     "tensorrt_major",
     "trace_contours",
 ]
@@ -218,14 +219,16 @@ def box_iou(
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def breast_mask(image: typing.Any) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
-def count_areas(positives: typing.Any, negatives: typing.Any) -> tuple: ...
-def count_scores(
-    scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
-) -> tuple: ...
-def distance_transform(
-    mask: typing.Any,
+def cut_tiles(
+    averages: typing.Any,
+    grid: TileGrid,
     *,
-    spacing: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"],
+    normalisation: typing.Annotated[
+        collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+    ]
+    | None,
+    mask: typing.Any,
+    out: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def encode_rle(mask: typing.Any) -> Rle: ...
@@ -260,6 +263,16 @@ def find_lesions(
     fill_holes: bool,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> dict: ...
+def image_score(
+    probability: typing.Any,
+    mask: typing.Any,
+    *,
+    lse_r: typing.SupportsFloat | typing.SupportsIndex,
+    top_fraction: typing.SupportsFloat | typing.SupportsIndex,
+    a1: typing.SupportsFloat | typing.SupportsIndex,
+    a2: typing.SupportsFloat | typing.SupportsIndex,
+    b: typing.SupportsFloat | typing.SupportsIndex,
+) -> float: ...
 def label_components(
     mask: typing.Any,
     *,
@@ -280,10 +293,14 @@ def match_detections(
     ignore: typing.Any,
     crowd: typing.Any,
 ) -> tuple: ...
+def measure_runs(values: typing.Any, runs: typing.Any) -> tuple: ...
 def merge_rle(masks: collections.abc.Sequence[Rle], *, mode: str) -> Rle: ...
-def pixel_histogram(
-    scores: typing.Any, labels: typing.Any, counts: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
-) -> None: ...
+def percentiles(
+    values: typing.Any,
+    ranks: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    *,
+    mask: typing.Any,
+) -> list[float]: ...
 def plan_tiles(
     image_shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
     *,
@@ -292,18 +309,30 @@ def plan_tiles(
     overlap: typing.SupportsFloat | typing.SupportsIndex,
     mask: typing.Any,
 ) -> TileGrid: ...
-def rank_areas(
-    scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
-) -> tuple: ...
 def region_props(
     labels: typing.Any, values: typing.Any, *, count: typing.SupportsInt | typing.SupportsIndex
 ) -> dict: ...
+def resample(
+    image: typing.Any,
+    *,
+    scales: collections.abc.Sequence[
+        typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"]
+    ],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> list: ...
 def rle_iou(
     predicted: collections.abc.Sequence[Rle],
     reference: collections.abc.Sequence[Rle],
     *,
     crowd: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def spread_mask(
+    mask: typing.Any,
+    shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
+    *,
+    scale: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"],
+    image_shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def trace_contours(mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple: ...
 

@@ -103,12 +103,7 @@ def find_lesions(
 
 def _top_mean_inside(values: NDArray[np.float32], outline: NDArray[np.float64]) -> float:
     height, width = values.shape
-    runs = ops.fill_polygons([outline], (height, width))
-    if len(runs) == 0:
-        return 0.0
-    inside = np.concatenate([values[y, begin:end] for y, begin, end in runs])
-    top = (inside.size + 9) // 10
-    return float(np.partition(inside, inside.size - top)[inside.size - top :].mean())
+    return ops.measure_runs(values, ops.fill_polygons([outline], (height, width))).top_mean
 
 
 def _to_source(

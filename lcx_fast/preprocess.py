@@ -33,6 +33,11 @@ class CoarseView:
     breast: NDArray[np.bool_]
 
 
+#: Where a model's grid has at most a quarter of the image's pixels, the image is averaged onto it while it is read for
+#: the coarse view; reading it once more for the tiles would take as long as that did.
+LEAST_AVERAGED = 4.0
+
+
 @dataclass(frozen=True)
 class TilePlan:
     """How to cut one image into a model's tiles.
@@ -41,17 +46,18 @@ class TilePlan:
         grid: where the tiles lie.
         normalisation: of their values.
         breast: bool [h, w], coarse, spread over the whole image.
+        averages: float32 [H, W], the image on the grid, not normalised; None where tiles are cut from the image itself.
     """
 
     grid: ops.TileGrid
     normalisation: ops.Normalisation
     breast: NDArray[np.bool_]
+    averages: NDArray[np.float32] | None = None
 
     def extract(self, pixels: NDArray[Any], n: int, out: NDArray[np.float32], *, threads: int = 0) -> None:
         """Fill ``out``, float32 [1, 1, h, w], with tile n."""
-        ops.extract_tiles(
-            pixels, self.grid.tile(n), normalisation=self.normalisation, mask=self.breast, out=out, threads=threads
-        )
+        cut, image = (ops.extract_tiles, pixels) if self.averages is None else (ops.cut_tiles, self.averages)
+        cut(image, self.grid.tile(n), normalisation=self.normalisation, mask=self.breast, out=out, threads=threads)
 
 
 @dataclass(frozen=True)
@@ -76,9 +82,24 @@ def coarse_view(pixels: NDArray[Any], *, threads: int = 0) -> CoarseView:
         pixels: [H, W]; uint8, uint16, int16 or float32.
         threads: most threads to use; 0 = all.
     """
-    scale = max(1.0, max(pixels.shape) / COARSE_LONG_SIDE)
-    image = ops.resample(pixels, scale=(scale, scale), threads=threads)
+    image = ops.resample(pixels, scale=coarse_scale(pixels.shape), threads=threads)
     return CoarseView(image, ops.breast_mask(image))
+
+
+def coarse_scale(shape: tuple[int, ...]) -> tuple[float, float]:
+    """Image pixels per coarse pixel along y and x."""
+    scale = max(1.0, max(shape) / COARSE_LONG_SIDE)
+    return scale, scale
+
+
+def averaged_views(
+    pixels: NDArray[Any], scale: tuple[float, float], *, threads: int = 0
+) -> tuple[CoarseView, NDArray[np.float32] | None]:
+    """The coarse view, and the image on a grid of ``scale`` unless that is nearly as fine as the image itself."""
+    if scale[0] * scale[1] < LEAST_AVERAGED:
+        return coarse_view(pixels, threads=threads), None
+    coarse, averages = ops.resample_many(pixels, scales=[coarse_scale(pixels.shape), scale], threads=threads)
+    return CoarseView(coarse, ops.breast_mask(coarse)), averages
 
 
 def window_of(coarse: CoarseView, *, low_percentile: float, high_percentile: float) -> tuple[float, float]:
@@ -86,14 +107,13 @@ def window_of(coarse: CoarseView, *, low_percentile: float, high_percentile: flo
 
     Where there is no breast, the whole image counts; where all values are equal, the window is one unit wide.
     """
-    values = coarse.image[coarse.breast]
-    if values.size == 0:
-        values = coarse.image.ravel()
-    values = values[np.isfinite(values)]
-    if values.size == 0:
+    ranks = [low_percentile, high_percentile]
+    low, high = ops.percentiles(coarse.image, ranks, mask=coarse.breast)
+    if np.isnan(low) and not coarse.breast.any():
+        low, high = ops.percentiles(coarse.image, ranks)
+    if np.isnan(low):
         return 0.0, 1.0
-    low, high = np.percentile(values, [low_percentile, high_percentile])
-    return float(low), float(high) if high > low else float(low) + 1.0
+    return low, high if high > low else low + 1.0
 
 
 def grid_scale(mammogram: Mammogram, spacing_mm: float) -> tuple[float, float]:
@@ -103,16 +123,17 @@ def grid_scale(mammogram: Mammogram, spacing_mm: float) -> tuple[float, float]:
 
 def plan(mammogram: Mammogram, spec: ModelSpec, *, threads: int = 0) -> TilePlan:
     """Find the breast, its window of values, and the tiles that cover it."""
-    coarse = coarse_view(mammogram.pixels, threads=threads)
+    scale = grid_scale(mammogram, spec.pixel_spacing_mm)
+    coarse, averages = averaged_views(mammogram.pixels, scale, threads=threads)
     low, high = window_of(coarse, low_percentile=spec.low_percentile, high_percentile=spec.high_percentile)
     grid = ops.plan_tiles(
         mammogram.shape,
-        scale=grid_scale(mammogram, spec.pixel_spacing_mm),
+        scale=scale,
         tile_shape=spec.tile_shape,
         overlap=spec.tile_overlap,
         mask=coarse.breast,
     )
-    return TilePlan(grid, ops.Normalisation(low, high, spec.mean, spec.deviation), coarse.breast)
+    return TilePlan(grid, ops.Normalisation(low, high, spec.mean, spec.deviation), coarse.breast, averages)
 
 
 def to_model_grid(
@@ -150,12 +171,7 @@ def spread_mask(
 
     The same look-up as the compiled operations do (``csrc/core/tile_grid.hpp``, Note [Mask lookup]).
     """
-    rows, columns = (
-        np.minimum(((np.arange(n) + 0.5) * s / extent * m).astype(np.intp), m - 1)
-        for n, s, extent, m in zip(shape, scale, image_shape or shape, mask.shape, strict=True)
-    )
-    spread: NDArray[np.bool_] = mask[rows].take(columns, axis=1)
-    return spread
+    return ops.spread_mask(mask, shape, scale=scale, image_shape=image_shape or shape)
 
 
 def grid_mask(mask: NDArray[np.bool_], grid: ops.TileGrid) -> NDArray[np.bool_]:

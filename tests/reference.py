@@ -47,6 +47,23 @@ def spread(mask, shape, scale, image_shape):
     ).reshape(shape)
 
 
+def percentiles(values, ranks, mask):
+    """Of the finite values inside the mask."""
+    inside = np.sort(values[mask & np.isfinite(values)].astype(np.float64))
+    return [np.interp(rank / 100 * (len(inside) - 1), range(len(inside)), inside) for rank in ranks]
+
+
+def image_score(probability, mask, r, top_fraction, a1, a2, b):
+    """sigmoid(a1 LSE + a2 Top + b) over the logits inside the mask."""
+    inside = np.clip(np.nan_to_num(probability[mask].astype(np.float64)), 1e-6, 1 - 1e-6)
+    if len(inside) == 0:
+        return 0.0
+    z = np.sort(np.log(inside / (1 - inside)))
+    log_sum_exp = math.log(sum(math.exp(r * value) for value in z) / len(z)) / r
+    count = max(1, math.ceil(top_fraction * len(z) - 1e-9))
+    return 1 / (1 + math.exp(-(a1 * log_sum_exp + a2 * z[-count:].mean() + b)))
+
+
 def tile_starts(extent, tile, overlap):
     if extent <= tile:
         return [0]
@@ -169,6 +186,15 @@ def region_props(labels, values=None, count=None):
             }
         regions.append(region)
     return regions
+
+
+def measure_runs(values, runs):
+    """(mean, max, mean of the highest tenth) of the values under runs (y, x_begin, x_end)."""
+    inside = np.concatenate([[], *(values[y, begin:end] for y, begin, end in runs)])
+    if len(inside) == 0:
+        return 0.0, 0.0, 0.0
+    inside = np.sort(np.nan_to_num(inside.astype(np.float64)))[::-1]
+    return inside.mean(), inside[0], inside[: math.ceil(len(inside) / 10)].mean()
 
 
 # Boundaries are directed cracks between a foreground pixel (on the right) and a background pixel (on the left),

@@ -80,6 +80,17 @@ py::dict bind_region_props(const py::object& labels, const py::object& values, s
   return result;
 }
 
+py::tuple bind_measure_runs(const py::object& values, const py::object& runs) {
+  const auto values_view = view<const float, 2>(values, "values");
+  const auto runs_view = view<const std::int32_t, 2>(runs, "runs");
+  RegionValues found;
+  {
+    const py::gil_scoped_release release;
+    found = measure_runs(values_view, runs_view);
+  }
+  return py::make_tuple(found.mean, found.max, found.top_mean);
+}
+
 template <typename T>
 py::list polygon_list(const Polygons<T>& polygons) {
   py::list result;
@@ -149,6 +160,7 @@ void bind_regions(py::module_& module) {
              py::arg("threads"));
   module.def("fill_holes", &bind_fill_holes, py::arg("mask"), py::kw_only(), py::arg("threads"));
   module.def("region_props", &bind_region_props, py::arg("labels"), py::arg("values"), py::kw_only(), py::arg("count"));
+  module.def("measure_runs", &bind_measure_runs, py::arg("values"), py::arg("runs"));
   module.def("trace_contours", &bind_trace_contours, py::arg("mask"), py::kw_only(), py::arg("threads"));
   module.def("find_lesions", &bind_find_lesions, py::arg("map"), py::kw_only(), py::arg("low"), py::arg("high"),
              py::arg("min_area"), py::arg("fill_holes"), py::arg("threads"));

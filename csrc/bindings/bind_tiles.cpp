@@ -21,30 +21,52 @@ TileGrid bind_plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<dou
   return plan_tiles(image_shape, scale, tile_shape, overlap, optional_mask(mask));
 }
 
-py::array bind_extract_tiles(const py::object& image, const TileGrid& grid,
-                             std::optional<std::array<float, 4>> normalisation, const py::object& mask,
-                             const py::object& out, int threads) {
-  const py::array pixels = as_array(image, "image");
-  const auto mask_view = optional_mask(mask);
-  std::optional<Normalisation> normalise;
-  if (normalisation) {
-    const auto& n = *normalisation;
-    normalise = Normalisation{n[0], n[1], n[2], n[3]};
-  }
-  const std::array<std::int64_t, 4> shape{grid.tile_count(), 1, grid.tile_shape[0], grid.tile_shape[1]};
+py::array tiles_array(const TileGrid& grid, const py::object& out) {
   py::array array;
   if (out.is_none()) {
-    array = make_array<float, 4>(shape).first;
+    array = make_array<float, 4>({grid.tile_count(), 1, grid.tile_shape[0], grid.tile_shape[1]}).first;
   } else {
     array = as_array(out, "out");
     require_argument(array.writeable(), "out is read-only");
   }
   const auto tiles = view<float, 4>(array, "out");
   require_argument(tiles.empty() || tiles.has_dense_rows(), "out needs dense rows");
+  return array;
+}
+
+std::optional<Normalisation> normalisation_of(const std::optional<std::array<float, 4>>& values) {
+  if (!values) return std::nullopt;
+  const auto& n = *values;
+  return Normalisation{n[0], n[1], n[2], n[3]};
+}
+
+py::array bind_extract_tiles(const py::object& image, const TileGrid& grid,
+                             std::optional<std::array<float, 4>> normalisation, const py::object& mask,
+                             const py::object& out, int threads) {
+  const py::array pixels = as_array(image, "image");
+  const auto mask_view = optional_mask(mask);
+  const auto normalise = normalisation_of(normalisation);
+  const py::array array = tiles_array(grid, out);
+  const auto tiles = view<float, 4>(array, "out");
   dispatch<2, std::uint8_t, std::uint16_t, std::int16_t, float>(pixels, "image", [&](auto image_view) {
     const py::gil_scoped_release release;
     extract_tiles(image_view, grid, normalise, mask_view, tiles, threads);
   });
+  return array;
+}
+
+py::array bind_cut_tiles(const py::object& averages, const TileGrid& grid,
+                         std::optional<std::array<float, 4>> normalisation, const py::object& mask,
+                         const py::object& out, int threads) {
+  const auto averages_view = view<const float, 2>(averages, "averages");
+  const auto mask_view = optional_mask(mask);
+  const auto normalise = normalisation_of(normalisation);
+  const py::array array = tiles_array(grid, out);
+  const auto tiles = view<float, 4>(array, "out");
+  {
+    const py::gil_scoped_release release;
+    cut_tiles(averages_view, grid, normalise, mask_view, tiles, threads);
+  }
   return array;
 }
 
@@ -82,8 +104,10 @@ class Blender {
   py::array finish() {
     require_argument(next_ == blender_.tile_count(), "only ", next_, " of ", blender_.tile_count(),
                      " tiles were added");
-    const py::gil_scoped_release release;
-    blender_.clear_outside(mask_view_, 0, blender_.grid().shape[0]);
+    {
+      const py::gil_scoped_release release;
+      blender_.clear_outside(mask_view_, 0, blender_.grid().shape[0]);
+    }
     return map_;
   }
 
@@ -164,6 +188,8 @@ void bind_tiles(py::module_& module) {
   module.def("plan_tiles", &bind_plan_tiles, py::arg("image_shape"), py::kw_only(), py::arg("scale"),
              py::arg("tile_shape"), py::arg("overlap"), py::arg("mask"));
   module.def("extract_tiles", &bind_extract_tiles, py::arg("image"), py::arg("grid"), py::kw_only(),
+             py::arg("normalisation"), py::arg("mask"), py::arg("out"), py::arg("threads"));
+  module.def("cut_tiles", &bind_cut_tiles, py::arg("averages"), py::arg("grid"), py::kw_only(),
              py::arg("normalisation"), py::arg("mask"), py::arg("out"), py::arg("threads"));
   module.def("blend_tiles", &bind_blend_tiles, py::arg("tiles"), py::arg("grid"), py::kw_only(), py::arg("weights"),
              py::arg("mask"), py::arg("threads"));

@@ -4,6 +4,7 @@
 
 namespace lcx::bindings {
 
+void bind_images(pybind11::module_& module);
 void bind_tiles(pybind11::module_& module);
 void bind_regions(pybind11::module_& module);
 void bind_curves(pybind11::module_& module);

@@ -38,6 +38,7 @@ PYBIND11_MODULE(_core, module) {
   });
   module.def("available_cpus", &lcx::available_cpus, "CPUs this process may use: affinity and cgroup quota.");
   module.attr("has_cuda") = false;
+  lcx::bindings::bind_images(module);
   lcx::bindings::bind_tiles(module);
   lcx::bindings::bind_regions(module);
   lcx::bindings::bind_curves(module);

@@ -49,6 +49,16 @@ inline void pack_bits(const std::uint8_t* bytes, std::int64_t count, std::int64_
   }
 }
 
+/// 64 bits to 64 bytes, each 0 or 1.
+inline void unpack_word(std::uint64_t word, std::uint8_t* bytes) {
+  for (unsigned k = 0; k < 8; ++k) {
+    // Every byte keeps its own bit; adding 7F carries any of them into the highest.
+    const std::uint64_t own = ((word >> (8 * k) & 0xFF) * 0x0101010101010101ULL) & 0x8040201008040201ULL;
+    const std::uint64_t flags = ((own + 0x7F7F7F7F7F7F7F7FULL) >> 7) & 0x0101010101010101ULL;
+    std::memcpy(bytes + 8 * k, &flags, sizeof(flags));
+  }
+}
+
 /// Transposes a square of 64 x 64 bits in place: bit j of word i becomes bit i of word j.
 inline void transpose_bits(std::array<std::uint64_t, 64>& square) {
   // Swaps ever smaller off-diagonal blocks: 32 x 32, 16 x 16, ..., 1 x 1.

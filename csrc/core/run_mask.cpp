@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <numeric>
 
+#include "core/bit_pack.hpp"
 #include "core/error.hpp"
 #include "core/parallel_for.hpp"
 #include "core/simd.hpp"
@@ -22,19 +22,6 @@ LCX_SIMD_CLONES void flag_at_least(const float* values, float level, std::uint8_
 
 LCX_SIMD_CLONES void flag_nonzero(const std::uint8_t* values, std::uint8_t* flags, std::int64_t count) {
   for (std::int64_t x = 0; x < count; ++x) flags[x] = values[x] != 0 ? 1 : 0;
-}
-
-// Eight 0/1 bytes to eight bits: the multiplication moves byte k's bit to bit 56 + k, and no two collide.
-std::uint64_t pack_eight(const std::uint8_t* flags) {
-  std::uint64_t bytes;
-  std::memcpy(&bytes, flags, sizeof(bytes));
-  return (bytes * 0x0102040810204080ULL) >> 56;
-}
-
-std::uint64_t pack_word(const std::uint8_t* flags) {
-  std::uint64_t word = 0;
-  for (int k = 0; k < 8; ++k) word |= pack_eight(flags + 8 * k) << (8 * k);
-  return word;
 }
 
 // `flags` holds a multiple of 64 entries, zeros past the row's end.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/mask_spread.hpp"
 #include "core/simd.hpp"
 #include "ops/blend_tiles/blend_tiles_impl.hpp"
 
@@ -165,17 +166,12 @@ void TileBlender::add_mixed_row(const Tile& tile, const MapRow& row, const float
 void TileBlender::clear_outside(TensorView<const std::uint8_t, 2> mask, std::int64_t row_begin,
                                 std::int64_t row_end) const {
   if (mask.empty()) return;
-  std::vector<std::int64_t> columns;
-  for (std::int64_t x = 0; x < grid_.shape[1]; ++x) {
-    columns.push_back(mask_index(x, grid_.scale[1], grid_.image_shape[1], mask.shape[1]));
-  }
+  const MaskSpread runs(mask, grid_.scale, grid_.image_shape, grid_.shape[1]);
   for (std::int64_t y = row_begin; y < row_end; ++y) {
-    const std::int64_t mask_y = mask_index(y, grid_.scale[0], grid_.image_shape[0], mask.shape[0]);
     for (std::int64_t channel = 0; channel < map_.shape[0]; ++channel) {
       float* row = &map_(channel, y, 0);
-      for (std::int64_t x = 0; x < grid_.shape[1]; ++x) {
-        if (!mask(mask_y, columns[static_cast<std::size_t>(x)])) row[x] = 0.0F;
-      }
+      runs.for_each_run(y, 0, grid_.shape[1], false,
+                        [&](std::int64_t begin, std::int64_t end) { std::fill(row + begin, row + end, 0.0F); });
     }
   }
 }

@@ -32,6 +32,8 @@
 #include <optional>
 #include <vector>
 
+#include "core/bit_pack.hpp"
+#include "core/select.hpp"
 #include "core/simd.hpp"
 #include "ops/breast_mask/bit_image.hpp"
 #include "ops/breast_mask/breast_mask.hpp"
@@ -130,17 +132,11 @@ std::vector<std::uint16_t> flat_means(LevelsView levels) {
   return means;
 }
 
-/// Counts what row_key(y)(x) gives over an image; keys above kLevels are left out.
-template <typename RowKey>
-Histogram count_levels(LevelsView levels, const RowKey& row_key) {
+/// Counts levels; kNotFlat is left out.
+Histogram count_levels(const std::vector<std::uint16_t>& levels) {
   // Four tables in turn: equal neighbours would wait for each other's count.
   std::array<std::array<std::uint32_t, kLevels + 2>, 4> counts{};
-  for (std::int64_t y = 0; y < levels.shape[0]; ++y) {
-    const auto key = row_key(y);
-    for (std::int64_t x = 0; x < levels.shape[1]; ++x) {
-      ++counts[static_cast<std::size_t>(x) % 4][static_cast<std::size_t>(std::min<int>(key(x), kLevels + 1))];
-    }
-  }
+  for (std::size_t i = 0; i < levels.size(); ++i) ++counts[i % 4][std::min<std::size_t>(levels[i], kLevels + 1)];
   Histogram total{};
   for (std::size_t level = 0; level <= kLevels; ++level) {
     for (const auto& count : counts) total[level] += count[level];
@@ -156,41 +152,52 @@ std::int64_t count_between(const Histogram& counts, int first, int last) {
   return count;
 }
 
+/// The level about which most flat pixels lie, and how many those are.
+struct Mode {
+  int centre = 0;
+  std::int64_t count = 0;
+};
+
+Mode darker_mode(const Histogram& flat) {
+  Mode mode;
+  for (int level = 0; level < kLevels / 2; ++level) {
+    const std::int64_t count = count_between(flat, level - kModeHalfWindow, level + kModeHalfWindow);
+    if (count > mode.count) mode = {level, count};
+  }
+  return mode;
+}
+
+/// Replaces means by the pixels' own levels where the mean is within half a window of `centre`, else by kNotFlat.
+LCX_SIMD_CLONES void keep_near(const std::uint16_t* levels, int centre, std::int64_t count, std::uint16_t* means) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const int distance = means[i] - centre;
+    means[i] = distance >= -kModeHalfWindow && distance <= kModeHalfWindow ? levels[i] : kNotFlat;
+  }
+}
+
 /// Lower median of the values up to `last`; there must be one.
-int median_up_to(const Histogram& counts, int last) {
-  std::int64_t rank = (count_between(counts, 0, last) - 1) / 2;
-  std::size_t level = 0;
-  while (rank >= counts[level]) rank -= counts[level++];
-  return static_cast<int>(level);
+int median_up_to(const std::vector<std::uint16_t>& values, int last) {
+  const auto limit = static_cast<std::uint16_t>(last);
+  return value_at_rank(values, (count_at_most(values, limit) - 1) / 2, limit);
 }
 
 /// The level above which a pixel is not background; none if the image shows no background.
 std::optional<int> background_threshold(LevelsView levels) {
-  const std::int64_t width = levels.shape[1];
-  const std::vector<std::uint16_t> means = flat_means(levels);
-  const Histogram flat = count_levels(
-      levels, [&](std::int64_t y) { return [row = means.data() + y * width](std::int64_t x) { return row[x]; }; });
-  std::int64_t best = 0;
-  int centre = 0;
-  for (int level = 0; level < kLevels / 2; ++level) {
-    const std::int64_t count = count_between(flat, level - kModeHalfWindow, level + kModeHalfWindow);
-    if (count > best) {
-      best = count;
-      centre = level;
-    }
+  std::vector<std::uint16_t> all;
+  all.reserve(static_cast<std::size_t>(levels.size()));
+  for (std::int64_t y = 0; y < levels.shape[0]; ++y) {
+    all.insert(all.end(), levels.row(y), levels.row(y) + levels.shape[1]);
   }
-  if (best == 0) return std::nullopt;
-  const Histogram all =
-      count_levels(levels, [&](std::int64_t y) { return [row = levels.row(y)](std::int64_t x) { return row[x]; }; });
-  const Histogram inside = count_levels(levels, [&](std::int64_t y) {
-    return [row = levels.row(y), mean = means.data() + y * width, centre](std::int64_t x) {
-      return std::abs(mean[x] - centre) <= kModeHalfWindow ? row[x] : kNotFlat;
-    };
-  });
-  const int background = median_up_to(inside, kLevels);
+  std::vector<std::uint16_t> means = flat_means(levels);
+  const Mode mode = darker_mode(count_levels(means));
+  if (mode.count == 0) return std::nullopt;
+  keep_near(all.data(), mode.centre, levels.size(), means.data());
+  const int background = median_up_to(means, kLevels);
   const int spread = background - median_up_to(all, background);
   const int threshold = background + std::max(kSkinStep, kSpreadsAbove * spread);
-  if (4 * best < count_between(all, 0, threshold)) return std::nullopt;
+  if (4 * mode.count < count_at_most(all, static_cast<std::uint16_t>(std::min(threshold, kLevels)))) {
+    return std::nullopt;
+  }
   return threshold;
 }
 
@@ -207,9 +214,9 @@ int leak_threshold(std::vector<std::uint16_t>& column, int threshold) {
 }
 
 /// [W] thresholds, raised in the outer eighths, as far in from each edge as a leak may go.
-std::vector<int> column_thresholds(LevelsView levels, int threshold) {
+std::vector<std::uint16_t> column_thresholds(LevelsView levels, int threshold) {
   const std::int64_t width = levels.shape[1];
-  std::vector<int> thresholds(static_cast<std::size_t>(width), threshold);
+  std::vector<std::uint16_t> thresholds(static_cast<std::size_t>(width), static_cast<std::uint16_t>(threshold));
   std::vector<std::uint16_t> column(static_cast<std::size_t>(levels.shape[0]));
   for (const bool from_left : {true, false}) {
     for (std::int64_t i = 0; i < width / 8; ++i) {
@@ -217,7 +224,7 @@ std::vector<int> column_thresholds(LevelsView levels, int threshold) {
       for (std::int64_t y = 0; y < levels.shape[0]; ++y) column[static_cast<std::size_t>(y)] = levels(y, x);
       const int raised = leak_threshold(column, threshold);
       if (raised == 0) break;
-      thresholds[static_cast<std::size_t>(x)] = raised;
+      thresholds[static_cast<std::size_t>(x)] = static_cast<std::uint16_t>(raised);
     }
   }
   return thresholds;
@@ -225,15 +232,18 @@ std::vector<int> column_thresholds(LevelsView levels, int threshold) {
 
 // --- Shape ---
 
-BitImage above(LevelsView levels, const int* thresholds) {
+LCX_SIMD_CLONES void flag_above(const std::uint16_t* levels, const std::uint16_t* thresholds, std::int64_t count,
+                                std::uint8_t* flags) {
+  for (std::int64_t x = 0; x < count; ++x) flags[x] = levels[x] > thresholds[x] ? 1 : 0;
+}
+
+BitImage above(LevelsView levels, const std::vector<std::uint16_t>& thresholds) {
   BitImage bright(levels.shape[0], levels.shape[1]);
+  std::vector<std::uint8_t> flags(static_cast<std::size_t>(64 * bright.words_per_row()), 0);
   for (std::int64_t y = 0; y < levels.shape[0]; ++y) {
-    const std::uint16_t* const row = levels.row(y);
-    for (std::int64_t x = 0; x < levels.shape[1]; x += 64) {
-      const std::int64_t count = std::min<std::int64_t>(64, levels.shape[1] - x);
-      std::uint64_t word = 0;
-      for (std::int64_t i = 0; i < count; ++i) word |= std::uint64_t{row[x + i] > thresholds[x + i]} << i;
-      bright.row(y)[x / 64] = word;
+    flag_above(levels.row(y), thresholds.data(), levels.shape[1], flags.data());
+    for (std::int64_t word = 0; word < bright.words_per_row(); ++word) {
+      bright.row(y)[word] = pack_word(flags.data() + 64 * word);
     }
   }
   return bright;
@@ -258,8 +268,7 @@ BitImage breast_shape(BitImage bright, std::int64_t radius) {
 /// The breast on an image without frames; all of it where no background is to be seen.
 BitImage breast_of_content(LevelsView levels, std::int64_t radius) {
   if (const std::optional<int> threshold = background_threshold(levels)) {
-    const std::vector<int> thresholds = column_thresholds(levels, *threshold);
-    return breast_shape(above(levels, thresholds.data()), radius);
+    return breast_shape(above(levels, column_thresholds(levels, *threshold)), radius);
   }
   BitImage everything(levels.shape[0], levels.shape[1]);
   for (std::int64_t y = 0; y < levels.shape[0]; ++y) everything.set_run(y, 0, levels.shape[1]);
@@ -274,13 +283,16 @@ void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> m
   const LevelsView levels = without_frames({quantised.data(), image.shape}, area);
   const std::int64_t radius = (std::max(image.shape[0], image.shape[1]) + 32) / 64;
   const BitImage breast = levels.empty() ? BitImage(0, 0) : breast_of_content(levels, radius);
+  std::vector<std::uint8_t> flags(static_cast<std::size_t>(64 * breast.words_per_row()));
   for (std::int64_t y = 0; y < mask.shape[0]; ++y) {
     std::uint8_t* const row = mask.row(y);
     const std::int64_t step = mask.strides[1];
     for (std::int64_t x = 0; x < mask.shape[1]; ++x) row[x * step] = 0;
     if (y < area.y0 || y >= area.y1) continue;
-    const std::uint64_t* const bits = breast.row(y - area.y0);
-    for (std::int64_t x = 0; x < area.width(); ++x) row[(area.x0 + x) * step] = (bits[x / 64] >> (x % 64)) & 1;
+    for (std::int64_t word = 0; word < breast.words_per_row(); ++word) {
+      unpack_word(breast.row(y - area.y0)[word], flags.data() + 64 * word);
+    }
+    for (std::int64_t x = 0; x < area.width(); ++x) row[(area.x0 + x) * step] = flags[static_cast<std::size_t>(x)];
   }
 }
 

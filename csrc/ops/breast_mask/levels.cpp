@@ -1,11 +1,11 @@
 #include "ops/breast_mask/levels.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstddef>
 #include <limits>
 
+#include "core/select.hpp"
 #include "core/simd.hpp"
 
 namespace lcx::cpu {
@@ -68,26 +68,6 @@ LCX_SIMD_CLONES void quantise_coarse(std::uint16_t* levels, std::int64_t count, 
     const std::uint64_t level = (levels[i] * gain) >> 16;
     levels[i] = static_cast<std::uint16_t>(level < kLevels ? level : kLevels);
   }
-}
-
-/// The value at a rank, counted from 0, by its high byte first and its low byte then.
-std::uint16_t value_at_rank(const std::vector<std::uint16_t>& values, std::int64_t rank) {
-  // Four tables in turn: equal neighbours would wait for each other's count.
-  std::array<std::array<std::int64_t, 256>, 4> high{};
-  for (std::size_t i = 0; i < values.size(); ++i) ++high[i % 4][values[i] >> 8];
-  std::size_t byte = 0;
-  for (;; ++byte) {
-    const std::int64_t count = high[0][byte] + high[1][byte] + high[2][byte] + high[3][byte];
-    if (rank < count) break;
-    rank -= count;
-  }
-  std::array<std::int64_t, 256> low{};
-  for (const std::uint16_t value : values) {
-    if (value >> 8 == static_cast<int>(byte)) ++low[value & 255];
-  }
-  std::size_t rest = 0;
-  while (rank >= low[rest]) rank -= low[rest++];
-  return static_cast<std::uint16_t>(byte << 8 | rest);
 }
 
 }  // namespace

@@ -40,11 +40,24 @@ void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                    const std::optional<Normalisation>& normalisation, TensorView<const std::uint8_t, 2> mask,
                    TensorView<float, 4> tiles, int threads = 0, Stream stream = {});
 
+/// Cuts tiles from an image that has been averaged before (see ops/resample): what extract_tiles does, less the
+/// average.
+///
+/// averages  [gh, gw] float32, of the grid's shape
+/// the rest  as for extract_tiles
+/// Throws as extract_tiles, and Error(kUnsupported) for arrays on a GPU.
+void cut_tiles(TensorView<const float, 2> averages, const TileGrid& grid,
+               const std::optional<Normalisation>& normalisation, TensorView<const std::uint8_t, 2> mask,
+               TensorView<float, 4> tiles, int threads = 0);
+
 namespace cpu {
 template <typename T>
 void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                    const std::optional<Normalisation>& normalisation, TensorView<const std::uint8_t, 2> mask,
                    TensorView<float, 4> tiles, int threads);
+void cut_tiles(TensorView<const float, 2> averages, const TileGrid& grid,
+               const std::optional<Normalisation>& normalisation, TensorView<const std::uint8_t, 2> mask,
+               TensorView<float, 4> tiles, int threads);
 }  // namespace cpu
 
 namespace cuda {

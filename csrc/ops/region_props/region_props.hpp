@@ -23,7 +23,16 @@ struct RegionProps {
 RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
                          std::int32_t count, Stream stream = {});
 
+/// Summarises the values of one region given as runs, as fill_polygons returns them; NaN counts as 0.
+///
+/// values  [H, W] float32
+/// runs    [M, 3] int32 (y, x_begin, x_end), half-open
+/// All 0 where there is no pixel. Throws Error(kInvalidArgument) for runs that leave the image, and Error(kUnsupported)
+/// for arrays on a GPU.
+RegionValues measure_runs(TensorView<const float, 2> values, TensorView<const std::int32_t, 2> runs);
+
 namespace cpu {
+RegionValues measure_runs(TensorView<const float, 2> values, TensorView<const std::int32_t, 2> runs);
 RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
                          std::int32_t count);
 }  // namespace cpu

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "core/error.hpp"
 #include "ops/region_props/region_props.hpp"
 
@@ -40,6 +42,17 @@ RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<co
   });
   for (auto& region : gathered) props.values.push_back(region.empty() ? RegionValues{} : summarise(region));
   return props;
+}
+
+RegionValues measure_runs(TensorView<const float, 2> values, TensorView<const std::int32_t, 2> runs) {
+  std::vector<float> inside;
+  for (std::int64_t i = 0; i < (runs.empty() ? 0 : runs.shape[0]); ++i) {
+    for (std::int64_t x = runs(i, 1); x < runs(i, 2); ++x) {
+      const float value = values(runs(i, 0), x);
+      inside.push_back(std::isnan(value) ? 0.0F : value);
+    }
+  }
+  return inside.empty() ? RegionValues{} : summarise(inside);
 }
 
 }  // namespace lcx::cpu
