@@ -7,7 +7,6 @@ All functions release the GIL and raise ``InvalidArgument`` for a wrong shape, d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from . import _core
 from ._core import TileGrid
 from .overlaps import MatchResult, Rle, box_iou, encode_rle, mask_iou, match_detections, merge_rle
+from .values import RunValues, measure_runs, percentiles, resample, resample_many, spread_mask
 
 __all__ = [
     "Contours",
@@ -181,64 +181,6 @@ def cut_tiles(
     return _core.cut_tiles(averages, grid, normalisation=packed, mask=mask, out=out, threads=threads)
 
 
-def resample(image: Array, *, scale: tuple[float, float], threads: int = 0) -> NDArray[np.float32]:
-    """Area-average an image to a coarser (or finer) grid.
-
-    Args:
-        image: [H, W]; uint8, uint16, int16 or float32, any strides, not empty.
-        scale: image pixels per result pixel along y and x, 1/64 to 4096.
-        threads: most threads to use; 0 = all.
-
-    Returns:
-        float32 [ceil(H / scale_y), ceil(W / scale_x)].
-    """
-    return resample_many(image, scales=[scale], threads=threads)[0]
-
-
-def resample_many(
-    image: Array, *, scales: Sequence[tuple[float, float]], threads: int = 0
-) -> list[NDArray[np.float32]]:
-    """``resample`` to several grids, the image read from memory once.
-
-    Args:
-        image: as in ``resample``.
-        scales: of each grid.
-        threads: as in ``resample``.
-
-    Returns:
-        One array for each scale.
-    """
-    return _core.resample(image, scales=list(scales), threads=threads)
-
-
-def spread_mask(
-    mask: Array, shape: tuple[int, int], *, scale: tuple[float, float], image_shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """A mask at another resolution: each pixel of ``shape`` looks up the mask pixel under its centre.
-
-    Args:
-        mask: bool or uint8 [h, w], spread over the whole image; not empty.
-        shape: of the result.
-        scale: image pixels per result pixel along y and x.
-        image_shape: (H, W) of the image.
-    """
-    return _core.spread_mask(mask, shape, scale=scale, image_shape=image_shape)
-
-
-def percentiles(values: Array, ranks: Sequence[float], *, mask: Array | None = None) -> list[float]:
-    """Percentiles of the finite values inside a mask, interpolated linearly between ranks.
-
-    Args:
-        values: float32 [H, W].
-        ranks: 0 to 100.
-        mask: bool or uint8 [H, W]; None takes all values.
-
-    Returns:
-        One value for each rank; NaN where no value inside is finite.
-    """
-    return _core.percentiles(values, list(ranks), mask=mask)
-
-
 def blend_tiles(
     tiles: Array,
     grid: TileGrid,
@@ -334,27 +276,6 @@ def region_props(labels: Array, values: Array | None = None, *, count: int | Non
     if count is None:
         count = int(np.max(labels, initial=0))
     return RegionProps(**_core.region_props(labels, values, count=count))
-
-
-class RunValues(NamedTuple):
-    """Values of one region: their mean, maximum, and the mean of the highest tenth (``ceil(area / 10)`` values)."""
-
-    mean: float
-    max: float
-    top_mean: float
-
-
-def measure_runs(values: Array, runs: Array) -> RunValues:
-    """Summarise the values of one region given as runs.
-
-    Args:
-        values: float32 [H, W]; NaN counts as 0.
-        runs: int32 [M, 3], (y, x_begin, x_end), half-open, as ``fill_polygons`` returns them.
-
-    Returns:
-        All 0 where there is no pixel.
-    """
-    return RunValues(*_core.measure_runs(values, runs))
 
 
 def fill_holes(mask: Array, *, threads: int = 0) -> NDArray[np.bool_]:
