@@ -20,7 +20,10 @@ __all__: list[str] = [
     "blend_tiles",
     "box_iou",
     "breast_mask",
+    "count_areas",
+    "count_scores",
     "cut_tiles",
+    "distance_transform",
     "encode_rle",
     "extract_tiles",
     "fill_holes",
@@ -34,7 +37,9 @@ __all__: list[str] = [
     "measure_runs",
     "merge_rle",
     "percentiles",
+    "pixel_histogram",
     "plan_tiles",
+    "rank_areas",
     "region_props",
     "resample",
     "rle_iou",
@@ -219,6 +224,10 @@ def box_iou(
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def breast_mask(image: typing.Any) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def count_areas(positives: typing.Any, negatives: typing.Any) -> tuple: ...
+def count_scores(
+    scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
+) -> tuple: ...
 def cut_tiles(
     averages: typing.Any,
     grid: TileGrid,
@@ -229,6 +238,12 @@ def cut_tiles(
     | None,
     mask: typing.Any,
     out: typing.Any,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def distance_transform(
+    mask: typing.Any,
+    *,
+    spacing: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"],
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def encode_rle(mask: typing.Any) -> Rle: ...
@@ -301,6 +316,9 @@ def percentiles(
     *,
     mask: typing.Any,
 ) -> list[float]: ...
+def pixel_histogram(
+    scores: typing.Any, labels: typing.Any, counts: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
+) -> None: ...
 def plan_tiles(
     image_shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
     *,
@@ -309,6 +327,9 @@ def plan_tiles(
     overlap: typing.SupportsFloat | typing.SupportsIndex,
     mask: typing.Any,
 ) -> TileGrid: ...
+def rank_areas(
+    scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
+) -> tuple: ...
 def region_props(
     labels: typing.Any, values: typing.Any, *, count: typing.SupportsInt | typing.SupportsIndex
 ) -> dict: ...
