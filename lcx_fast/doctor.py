@@ -63,6 +63,13 @@ def _gpus() -> dict[str, Any]:
         return {"found": [], "reason": str(error)}
 
 
+def _cuda() -> str:
+    if not _core.has_cuda:
+        return "built without CUDA"
+    count = _core.cuda_device_count()
+    return f"built with CUDA, {count} devices" if count else "built with CUDA, no driver or no GPU"
+
+
 def _plans() -> dict[str, Any]:
     """What lies in the plan cache."""
     cache = PlanCache()
@@ -97,7 +104,7 @@ def examine() -> dict[str, Any]:
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "cpus": _core.available_cpus(),
-        "core": {"cuda": bool(_core.has_cuda), "tensorrt_major": _core.tensorrt_major or None},
+        "core": {"cuda": _cuda(), "tensorrt_major": _core.tensorrt_major or None},
         "gpus": _gpus(),
         "plan_cache": _plans(),
         "packages": {name: _package_version(name) for name in PACKAGES},
@@ -120,7 +127,7 @@ def describe(facts: dict[str, Any]) -> str:
     lines = [
         f"lcx_fast {facts['lcx_fast']}, Python {facts['python']}, {facts['platform']}",
         f"CPUs this process may use: {facts['cpus']}",
-        f"compiled core: {'with' if facts['core']['cuda'] else 'without'} CUDA, "
+        f"compiled core: {facts['core']['cuda']}, "
         + (f"for TensorRT {major}" if major else "without TensorRT"),
         "GPUs: " + ("; ".join(facts["gpus"]["found"]) or f"none used: {facts['gpus']['reason']}"),
         "packages: " + ", ".join(f"{n} {v}" if v else f"{n} -" for n, v in facts["packages"].items()),

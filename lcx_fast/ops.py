@@ -1,6 +1,11 @@
 """The compiled operations, on arrays.
 
-Arrays are taken without a copy: NumPy, or anything on the CPU that speaks DLPack. Points are (y, x) with pixel (i, j)
+Arrays are taken without a copy: NumPy, CuPy, Torch, anything that speaks DLPack or ``__cuda_array_interface__``. An
+operation runs where its arrays are, all of them on one device. On a GPU it is put on ``stream`` (a handle, or a CuPy or
+Torch stream; by default the one that the first array names, or that its library uses now), in order after the streams
+that the arrays come from, and results are ready in the order of that stream: CuPy arrays where CuPy is installed, else
+``DeviceArray``, which any consumer of these two protocols takes without a copy. Where the signatures below say NumPy, that
+is meant. Small results (tables, outlines) come to the host. Points are (y, x) with pixel (i, j)
 covering [i, i + 1) x [j, j + 1), so its centre is (i + 0.5, j + 0.5). ``threads=0`` uses every CPU the process may.
 All functions release the GIL and raise ``InvalidArgument`` for a wrong shape, dtype or value.
 """
@@ -250,7 +255,7 @@ def breast_mask(image: Array) -> NDArray[np.bool_]:
 
 
 def label_components(
-    mask: Array, *, connectivity: Literal[4, 8] = 8, threads: int = 0
+    mask: Array, *, connectivity: Literal[4, 8] = 8, threads: int = 0, stream: Any = None
 ) -> tuple[NDArray[np.int32], int]:
     """Number the connected components of a mask.
 
@@ -258,11 +263,12 @@ def label_components(
         mask: bool or uint8 [H, W], nonzero = foreground.
         connectivity: 4 or 8.
         threads: most threads to use; 0 = all.
+        stream: for an array on a GPU; see above. Waited for once, to return the count.
 
     Returns:
         int32 [H, W], 0 = background, 1 .. count in raster order of each component's first pixel; and the count.
     """
-    return _core.label_components(mask, connectivity=connectivity, threads=threads)
+    return _core.label_components(mask, connectivity=connectivity, threads=threads, stream=stream)
 
 
 def region_props(labels: Array, values: Array | None = None, *, count: int | None = None) -> RegionProps:

@@ -2,6 +2,7 @@
 
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/call.hpp"
 #include "ops/fill_holes/fill_holes.hpp"
 #include "ops/fill_polygons/fill_polygons.hpp"
 #include "ops/find_lesions/find_lesions.hpp"
@@ -17,16 +18,17 @@ Connectivity connectivity_of(int value) {
   return value == 4 ? Connectivity::kFour : Connectivity::kEight;
 }
 
-py::tuple bind_label_components(const py::object& mask, int connectivity, int threads) {
+py::tuple bind_label_components(const py::object& mask, int connectivity, int threads, const py::object& stream) {
   const auto kind = connectivity_of(connectivity);
-  const auto mask_view = view<const std::uint8_t, 2>(mask, "mask");
-  auto [array, labels] = make_zeros<std::int32_t, 2>(mask_view.shape);
+  Call call(stream);
+  const auto mask_view = call.view<const std::uint8_t, 2>(mask, "mask");
+  const auto labels = call.make<std::int32_t, 2>(mask_view.shape, true);
   std::int32_t count = 0;
   {
     const py::gil_scoped_release release;
-    count = label_components(mask_view, kind, labels, threads);
+    count = label_components(mask_view, kind, labels.view, threads, call.stream());
   }
-  return py::make_tuple(array, count);
+  return py::make_tuple(labels.get(), count);
 }
 
 py::array bind_fill_holes(const py::object& mask, int threads) {
@@ -157,7 +159,7 @@ py::array bind_fill_polygons(const py::object& points, const py::object& offsets
 
 void bind_regions(py::module_& module) {
   module.def("label_components", &bind_label_components, py::arg("mask"), py::kw_only(), py::arg("connectivity"),
-             py::arg("threads"));
+             py::arg("threads"), py::arg("stream") = py::none());
   module.def("fill_holes", &bind_fill_holes, py::arg("mask"), py::kw_only(), py::arg("threads"));
   module.def("region_props", &bind_region_props, py::arg("labels"), py::arg("values"), py::kw_only(), py::arg("count"));
   module.def("measure_runs", &bind_measure_runs, py::arg("values"), py::arg("runs"));

@@ -10,5 +10,6 @@ void bind_regions(pybind11::module_& module);
 void bind_curves(pybind11::module_& module);
 void bind_engine(pybind11::module_& module);
 void bind_evaluation(pybind11::module_& module);
+void bind_emulation(pybind11::module_& module);  ///< in tests/cuda_on_cpu
 
 }  // namespace lcx::bindings

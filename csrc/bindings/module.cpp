@@ -3,6 +3,8 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/bindings.hpp"
+#include "bindings/device_array.hpp"
+#include "core/device_memory.hpp"
 #include "core/error.hpp"
 #include "core/parallel_for.hpp"
 
@@ -26,7 +28,14 @@ const char* class_name(lcx::ErrorCode code) {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, module) {
+// The tests build a second module beside _core, with the CUDA twins under the emulation of tests/cuda_on_cpu.
+#ifdef LCX_EMULATE_CUDA
+#define LCX_MODULE_NAME _core_emulated
+#else
+#define LCX_MODULE_NAME _core
+#endif
+
+PYBIND11_MODULE(LCX_MODULE_NAME, module) {
   module.doc() = "The compiled core of lcx_fast.";
   py::register_local_exception_translator([](std::exception_ptr pointer) {
     try {
@@ -37,11 +46,21 @@ PYBIND11_MODULE(_core, module) {
     }
   });
   module.def("available_cpus", &lcx::available_cpus, "CPUs this process may use: affinity and cgroup quota.");
+#ifdef LCX_HAS_CUDA
+  module.attr("has_cuda") = true;
+#else
   module.attr("has_cuda") = false;
+#endif
+  module.def("cuda_device_count", &lcx::cuda_device_count,
+             "CUDA devices this process can use; 0 without a driver, or in a build without CUDA.");
+  lcx::bindings::bind_device_array(module);
   lcx::bindings::bind_images(module);
   lcx::bindings::bind_tiles(module);
   lcx::bindings::bind_regions(module);
   lcx::bindings::bind_curves(module);
   lcx::bindings::bind_engine(module);
   lcx::bindings::bind_evaluation(module);
+#ifdef LCX_EMULATE_CUDA
+  lcx::bindings::bind_emulation(module);
+#endif
 }

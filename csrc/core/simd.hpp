@@ -5,7 +5,8 @@
 // the widest one the CPU has. Marked functions are plain loops over dense rows that the compiler vectorises;
 // they do the same operations in the same order in each clone, and -ffp-contract=off keeps the compiler from
 // fusing them, so every clone gives the same bits.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(LCX_NO_SIMD_CLONES)
 #define LCX_SIMD_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
 #define LCX_SIMD_CLONES

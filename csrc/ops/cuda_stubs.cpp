@@ -1,5 +1,6 @@
 // The one "this build has no CUDA" file: every CUDA twin, as an error. A build with CUDA leaves it out.
 
+#include "core/device_memory.hpp"
 #include "core/error.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
 #include "ops/box_iou/box_iou.hpp"
@@ -13,6 +14,25 @@
 #include "ops/pixel_histogram/pixel_histogram.hpp"
 #include "ops/region_props/region_props.hpp"
 #include "ops/trace_contours/trace_contours.hpp"
+
+#ifndef LCX_HAS_CUDA
+namespace lcx {
+namespace {
+
+[[noreturn]] void refuse_memory() { throw Error(ErrorCode::kUnsupported, "this build has no CUDA"); }
+
+}  // namespace
+
+std::shared_ptr<void> allocate_device(std::size_t, Device, Stream) { refuse_memory(); }
+void clear_device(void*, std::size_t, Device, Stream) { refuse_memory(); }
+void copy_to_host(void*, const void*, std::size_t, Device, Stream) { refuse_memory(); }
+void copy_to_device(void*, const void*, std::size_t, Device, Stream) { refuse_memory(); }
+void order_after(Stream, Stream, Device) { refuse_memory(); }
+int device_index_of(const void*) { refuse_memory(); }
+int cuda_device_count() noexcept { return 0; }
+
+}  // namespace lcx
+#endif
 
 namespace lcx::cuda {
 namespace {
@@ -48,9 +68,11 @@ void blend_tiles(TensorView<const float, 4>, const TileGrid&, TileWeights, Tenso
 
 void breast_mask(TensorView<const float, 2>, TensorView<std::uint8_t, 2>) { refuse("breast_mask"); }
 
+#ifndef LCX_HAS_CUDA
 std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, TensorView<std::int32_t, 2>, Stream) {
   refuse("label_components");
 }
+#endif
 
 void fill_holes(TensorView<const std::uint8_t, 2>, TensorView<std::uint8_t, 2>, Stream) { refuse("fill_holes"); }
 

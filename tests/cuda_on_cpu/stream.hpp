@@ -1,0 +1,68 @@
+#pragma once
+
+// What streams, events and graphs are made of; for runtime.cpp and graph.cpp.
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "cuda_on_cpu/runtime.hpp"
+
+namespace cuda_on_cpu {
+
+using Work = std::function<cudaError_t()>;
+
+/// A capture under way: its nodes in an order that keeps to every dependency, that of asking.
+struct Capture {
+  CudaStream* origin = nullptr;
+  std::vector<Work> nodes;
+  std::vector<CudaStream*> members;
+  bool is_global = false;
+  bool is_invalid = false;
+};
+
+std::recursive_mutex& mutex();
+
+/// The stream of a handle, the device's null stream for CUDA's default ones; nullptr for what is no stream.
+CudaStream* stream_of(cudaStream_t handle);
+
+/// Puts work on a stream or into its capture.
+cudaError_t enqueue(CudaStream* stream, Work work);
+/// Does a stream's work up to its `until`-th piece.
+cudaError_t drain(CudaStream* stream, std::uint64_t until);
+cudaError_t drain_everything();
+
+/// Notes an error for cudaGetLastError, and returns it.
+cudaError_t note(cudaError_t error);
+/// True if a capture forbids what is about to be done (and is invalid from now on).
+bool capture_forbids(CudaStream* stream);
+void count_wait();
+void count_graph();
+
+}  // namespace cuda_on_cpu
+
+struct CudaStream {
+  int device = 0;
+  bool is_blocking = true;  ///< ordered with the null stream
+  std::deque<cuda_on_cpu::Work> queue;
+  std::uint64_t asked = 0;  ///< pieces of work put on it so far
+  std::uint64_t done = 0;
+  std::shared_ptr<cuda_on_cpu::Capture> capture;
+  std::uint64_t captured = 0;  ///< nodes put into the capture
+  std::uint64_t joined = 0;    ///< of these, what another member waits for
+};
+
+struct CudaEvent {
+  CudaStream* stream = nullptr;
+  std::uint64_t until = 0;  ///< the stream's work that it stands for
+  std::shared_ptr<cuda_on_cpu::Capture> capture;
+  std::uint64_t captured = 0;
+  double at_ms = 0.0;
+};
+
+struct CudaGraph {
+  std::vector<cuda_on_cpu::Work> nodes;
+};

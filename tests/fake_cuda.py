@@ -1,0 +1,122 @@
+"""The CUDA twins on a machine without a GPU: the emulated core, and arrays in its device memory.
+
+``build`` compiles ``_core_emulated`` from the sources (``LCX_EMULATE_CUDA=ON``), once and again when they change.
+``FakeCudaArray`` is a stand-in for CuPy's or Torch's arrays.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+#: Name and seed of the emulation's schedules that tests go through.
+SCHEDULES = [("in order", 0), ("reversed", 0), ("random", 1), ("random", 2)]
+
+
+def build_folder(*options: str, name: str = "emulated") -> Path:
+    """Configure and build the emulated core and its programs; the folder they are in."""
+    import pybind11
+
+    folder = ROOT / "build" / f"{name}-{sys.implementation.cache_tag}"
+    environment = dict(os.environ)
+    if shutil.which("ccache"):
+        environment.setdefault("CMAKE_CXX_COMPILER_LAUNCHER", "ccache")
+    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    python = [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
+    jobs = str(len(os.sched_getaffinity(0)))
+    commands = [
+        ["cmake", "-S", ROOT, "-B", folder, *generator, *python, "-DLCX_EMULATE_CUDA=ON", *options],
+        ["cmake", "--build", folder, "--parallel", jobs],
+    ]
+    for command in commands:
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=900)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(map(str, command))}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
+    return folder
+
+
+@functools.cache
+def core() -> ModuleType:
+    """The emulated core, built if need be."""
+    [path] = build_folder().glob("_core_emulated*.so")
+    spec = importlib.util.spec_from_file_location("_core_emulated", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class FakeCudaArray:
+    """An array in emulated device memory: a copy of a NumPy array, strides and all.
+
+    Args:
+        array: what to copy.
+        device: number of the emulated device, 0 or 1.
+        stream: handle of the stream that the copy is put on and that the interface names; None names none.
+        read_only: what the interface says.
+    """
+
+    def __init__(
+        self, array: np.ndarray, *, device: int = 0, stream: int | None = None, read_only: bool = False
+    ) -> None:
+        self.shape, self.dtype, self.strides = array.shape, array.dtype, array.strides
+        self.device, self.stream, self.read_only = device, stream, read_only
+        reach = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
+        self._start = -sum(min(r, 0) for r in reach)  # bytes before the first element
+        self._bytes = self._start + sum(max(r, 0) for r in reach) + array.itemsize if array.size else 0
+        self._memory = core().emulation.malloc(max(self._bytes, 1), device)
+        if self._bytes:
+            block = ctypes.string_at(array.__array_interface__["data"][0] - self._start, self._bytes)
+            core().emulation.write(self._memory, block, stream or 0)
+
+    def __del__(self) -> None:
+        core().emulation.free(self._memory)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        interface = {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self._memory + self._start, self.read_only),
+            "strides": self.strides,
+            "version": 3,
+        }
+        return interface if self.stream is None else interface | {"stream": self.stream}
+
+    def to_host(self) -> np.ndarray:
+        """A NumPy copy, once the default stream has done its work."""
+        if not self._bytes:
+            return np.zeros(self.shape, self.dtype)
+        block = core().emulation.read(self._memory, self._bytes)
+        return np.ndarray(self.shape, self.dtype, block, self._start, self.strides)
+
+
+class DlpackOnly:
+    """An array that speaks DLPack and nothing else."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.streams: list[Any] = []
+
+    def __dlpack__(self, **arguments: Any) -> Any:
+        self.streams.append(arguments["stream"])
+        return self.array.__dlpack__(**arguments)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.array.__dlpack_device__()
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """A result on the host."""
+    return array if isinstance(array, np.ndarray) else array.to_host()
