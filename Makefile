@@ -14,6 +14,8 @@ RESULTS ?= demo/results
 BENCH_VENV ?= .venv-bench
 QUICK ?=
 MINUTES ?= 1000
+# Where nvcc is found the CUDA operations are compiled too: here for this machine's GPU, or for one to see that they are.
+export LCX_CUDA_ARCHITECTURES ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,90)
 
 .PHONY: demo test bench lint proof stub clean
 
@@ -58,7 +60,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	find csrc -name '*.?pp' -o -name '*.cu' -o -name '*.cuh' | xargs $(BIN)/clang-format --dry-run --Werror
+	find csrc tests -name '*.?pp' -o -name '*.cu' -o -name '*.cuh' | xargs $(BIN)/clang-format --dry-run --Werror
 
 # Resumed by the same command; runs whose results lie in training/experiments/results are not repeated.
 proof: $(VENV)/.dev

@@ -127,8 +127,7 @@ def describe(facts: dict[str, Any]) -> str:
     lines = [
         f"lcx_fast {facts['lcx_fast']}, Python {facts['python']}, {facts['platform']}",
         f"CPUs this process may use: {facts['cpus']}",
-        f"compiled core: {facts['core']['cuda']}, "
-        + (f"for TensorRT {major}" if major else "without TensorRT"),
+        f"compiled core: {facts['core']['cuda']}, " + (f"for TensorRT {major}" if major else "without TensorRT"),
         "GPUs: " + ("; ".join(facts["gpus"]["found"]) or f"none used: {facts['gpus']['reason']}"),
         "packages: " + ", ".join(f"{n} {v}" if v else f"{n} -" for n, v in facts["packages"].items()),
         "models: " + (", ".join(f"{n} {m['version']}" for n, m in facts["models"].items()) or "none"),

@@ -4,10 +4,12 @@ Arrays are taken without a copy: NumPy, CuPy, Torch, anything that speaks DLPack
 operation runs where its arrays are, all of them on one device. On a GPU it is put on ``stream`` (a handle, or a CuPy or
 Torch stream; by default the one that the first array names, or that its library uses now), in order after the streams
 that the arrays come from, and results are ready in the order of that stream: CuPy arrays where CuPy is installed, else
-``DeviceArray``, which any consumer of these two protocols takes without a copy. Where the signatures below say NumPy, that
-is meant. Small results (tables, outlines) come to the host. Points are (y, x) with pixel (i, j)
-covering [i, i + 1) x [j, j + 1), so its centre is (i + 0.5, j + 0.5). ``threads=0`` uses every CPU the process may.
-All functions release the GIL and raise ``InvalidArgument`` for a wrong shape, dtype or value.
+``DeviceArray``, which any consumer of these two protocols takes without a copy. Where the signatures below say NumPy,
+that is meant. Small results (tables, outlines) come to the host.
+
+Points are (y, x) with pixel (i, j) covering [i, i + 1) x [j, j + 1), so its centre is (i + 0.5, j + 0.5).
+``threads=0`` uses every CPU the process may. All functions release the GIL and raise ``InvalidArgument`` for a wrong
+shape, dtype or value.
 """
 
 from __future__ import annotations

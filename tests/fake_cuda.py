@@ -47,9 +47,15 @@ def build_folder(*options: str, name: str = "emulated") -> Path:
 
 
 @functools.cache
+def built() -> Path:
+    """The folder of the emulated core, built once in a process."""
+    return build_folder()
+
+
+@functools.cache
 def core() -> ModuleType:
     """The emulated core, built if need be."""
-    [path] = build_folder().glob("_core_emulated*.so")
+    [path] = built().glob("_core_emulated*.so")
     spec = importlib.util.spec_from_file_location("_core_emulated", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

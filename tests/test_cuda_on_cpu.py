@@ -12,7 +12,7 @@ ORDERS = [(kind, str(seed)) for kind, seed in fake_cuda.SCHEDULES]
 
 @pytest.fixture(scope="module")
 def program():
-    return next(fake_cuda.build_folder().glob("**/cuda_on_cpu_faults"))
+    return next(fake_cuda.built().glob("**/cuda_on_cpu_faults"))
 
 
 @pytest.fixture

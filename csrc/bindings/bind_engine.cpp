@@ -44,8 +44,7 @@ void enqueue(TensorRtEngine& engine, std::uintptr_t input, std::uintptr_t output
 }  // namespace
 
 void bind_engine(py::module_& module) {
-  py::class_<OpenVinoEngine>(module, "OpenVinoEngine", py::module_local(),
-                             "A model compiled for the CPU by OpenVINO's C API.")
+  py::class_<OpenVinoEngine>(module, "OpenVinoEngine", "A model compiled for the CPU by OpenVINO's C API.")
       .def(py::init<const std::string&, const std::string&, const std::string&, int>(), py::kw_only(),
            py::arg("library_path"), py::arg("model_path"), py::arg("precision"), py::arg("threads"),
            py::call_guard<py::gil_scoped_release>())

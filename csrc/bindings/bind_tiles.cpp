@@ -158,8 +158,7 @@ py::array bind_breast_mask(const py::object& image) {
 }  // namespace
 
 void bind_tiles(py::module_& module) {
-  py::class_<TileGrid>(module, "TileGrid", py::module_local(),
-                       "Where the tiles of one image lie on the model's grid; see plan_tiles.")
+  py::class_<TileGrid>(module, "TileGrid", "Where the tiles of one image lie on the model's grid; see plan_tiles.")
       .def_property_readonly(
           "image_shape", [](const TileGrid& g) { return std::pair(g.image_shape[0], g.image_shape[1]); },
           "(H, W) of the image, in its pixels.")
@@ -181,8 +180,7 @@ void bind_tiles(py::module_& module) {
           "int64 [N, 2]: first grid pixel (y, x) of each tile.")
       .def("tile", &TileGrid::tile, py::arg("n"), "The grid of tile n alone.")
       .def("__len__", &TileGrid::tile_count);
-  py::class_<Blender>(module, "TileBlender", py::module_local(),
-                      "Blends tiles one after another; see lcx_fast.ops.TileBlender.")
+  py::class_<Blender>(module, "TileBlender", "Blends tiles one after another; see lcx_fast.ops.TileBlender.")
       .def(py::init<const TileGrid&, std::int64_t, const std::string&, const py::object&, const py::object&>(),
            py::arg("grid"), py::kw_only(), py::arg("channels"), py::arg("weights"), py::arg("mask"), py::arg("out"))
       .def("add", &Blender::add, py::arg("n"), py::arg("tile"))

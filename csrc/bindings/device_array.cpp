@@ -119,7 +119,7 @@ py::object as_result(const std::shared_ptr<DeviceArray>& array) {
 }
 
 void bind_device_array(py::module_& module) {
-  py::class_<DeviceArray, std::shared_ptr<DeviceArray>>(module, "DeviceArray", py::module_local(),
+  py::class_<DeviceArray, std::shared_ptr<DeviceArray>>(module, "DeviceArray",
                                                         "A result in GPU memory, where CuPy is not installed; any "
                                                         "CuPy, Torch or DLPack consumer takes it without a copy.")
       .def_property_readonly(
