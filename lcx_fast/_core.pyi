@@ -9,8 +9,10 @@ import typing
 
 import numpy
 import numpy.typing
+import typing_extensions
 
 __all__: list[str] = [
+    "DeviceArray",
     "OpenVinoEngine",
     "Rle",
     "TensorRtEngine",
@@ -23,6 +25,7 @@ __all__: list[str] = [
     "count_areas",
     "count_scores",
     "cut_tiles",
+    "cuda_device_count",
     "distance_transform",
     "encode_rle",
     "extract_tiles",
@@ -47,6 +50,36 @@ __all__: list[str] = [
     "tensorrt_major",
     "trace_contours",
 ]
+
+class DeviceArray:
+    """
+    A result in GPU memory, where CuPy is not installed; any CuPy, Torch or DLPack consumer takes it without a copy.
+    """
+    def __dlpack__(
+        self,
+        *,
+        stream: typing.Any = None,
+        max_version: typing.Any = None,
+        dl_device: typing.Any = None,
+        copy: typing.Any = None,
+    ) -> typing_extensions.CapsuleType: ...
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def to_host(self) -> typing.Any:
+        """
+        A NumPy copy; waits for the stream that makes the array.
+        """
+    @property
+    def __cuda_array_interface__(self) -> dict: ...
+    @property
+    def dtype(self) -> numpy.dtype[typing.Any]:
+        """
+        NumPy's name of the type.
+        """
+    @property
+    def shape(self) -> tuple:
+        """
+        The extent of each axis.
+        """
 
 class TileGrid:
     """
@@ -240,6 +273,11 @@ def cut_tiles(
     out: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def cuda_device_count() -> int:
+    """
+    CUDA devices this process can use; 0 without a driver, or in a build without CUDA.
+    """
+
 def distance_transform(
     mask: typing.Any,
     *,
@@ -293,6 +331,7 @@ def label_components(
     *,
     connectivity: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.Any = None,
 ) -> tuple: ...
 def mask_iou(
     predicted: typing.Any,
@@ -357,5 +396,5 @@ def spread_mask(
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def trace_contours(mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple: ...
 
-has_cuda: bool = False
+has_cuda: bool = True
 tensorrt_major: int = 0
