@@ -24,8 +24,8 @@ __all__: list[str] = [
     "breast_mask",
     "count_areas",
     "count_scores",
-    "cut_tiles",
     "cuda_device_count",
+    "cut_tiles",
     "distance_transform",
     "encode_rle",
     "extract_tiles",
@@ -261,6 +261,11 @@ def count_areas(positives: typing.Any, negatives: typing.Any) -> tuple: ...
 def count_scores(
     scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
 ) -> tuple: ...
+def cuda_device_count() -> int:
+    """
+    CUDA devices this process can use; 0 without a driver, or in a build without CUDA.
+    """
+
 def cut_tiles(
     averages: typing.Any,
     grid: TileGrid,
@@ -273,11 +278,6 @@ def cut_tiles(
     out: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
-def cuda_device_count() -> int:
-    """
-    CUDA devices this process can use; 0 without a driver, or in a build without CUDA.
-    """
-
 def distance_transform(
     mask: typing.Any,
     *,
