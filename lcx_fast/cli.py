@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import __version__, build_command
+from . import __version__, build_command, evaluate_command
 from .errors import DeviceError, EngineError, LcxError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     infer.add_argument("--json", action="store_true", help="print one JSON document per image, a line each")
 
     build_command.add_parser(commands)
+    evaluate_command.add_parser(commands)
     doctor = commands.add_parser("doctor", help="versions, devices, engines, and a self-test")
     doctor.add_argument("--json", action="store_true", help="print as JSON")
     return parser
@@ -137,7 +138,12 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return EXIT_OK if facts["self_test"]["passed"] else EXIT_ENGINE
 
 
-COMMANDS = {"infer": run_infer, "build-engine": build_command.run, "doctor": run_doctor}
+COMMANDS = {
+    "infer": run_infer,
+    "build-engine": build_command.run,
+    "evaluate": evaluate_command.run,
+    "doctor": run_doctor,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

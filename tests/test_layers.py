@@ -20,7 +20,7 @@ PYTHON_LAYERS = [
     {"preprocess", "scoring", "lesions"},
     {"report"},
     {"pipeline"},
-    {"batch", "build_command", "doctor"},
+    {"batch", "build_command", "doctor", "evaluate_command"},
     {"cli"},
 ]
 FORBIDDEN = {"torch", "training", "openvino", "openvino_telemetry"}

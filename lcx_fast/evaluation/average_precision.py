@@ -40,8 +40,8 @@ def interpolated_average_precision(
         value = np.zeros(len(to_find))
         for tenth in range(11):
             reached = 10 * counts.found >= tenth * counts.to_find[:, None]
-            value += np.where(reached, envelope, 0.0).max(axis=1, initial=0.0) / 11
-        value = np.where(counts.to_find > 0, value, np.nan)
+            value += np.where(reached, envelope, 0.0).max(axis=1, initial=0.0)
+        value = np.where(counts.to_find > 0, value / 11, np.nan)
     else:
         value = (np.diff(counts.found, axis=1, prepend=0.0) * envelope).sum(axis=1) / to_find
     return float(value[0]) if weights is None else value
