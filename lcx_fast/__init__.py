@@ -19,6 +19,7 @@ from .errors import DeviceError, DicomError, EngineError, InvalidArgument, LcxEr
 
 if TYPE_CHECKING:
     from . import evaluation, ops
+    from .decision import Decision
     from .dicom.read import read_dicom
     from .images import read_image, read_mammogram
     from .lesions import Lesion
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from .preprocess import breast_mask
 
 __all__ = [
+    "Decision",
     "Detector",
     "DeviceError",
     "DicomError",
@@ -56,6 +58,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 #: Where each public name lives. Loaded on first use, so that ``import lcx_fast`` stays quick.
 _HOMES = {
+    "Decision": ".decision",
     "Detector": ".pipeline",
     "ImageReport": ".pipeline",
     "ProbabilityMap": ".pipeline",

@@ -43,6 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
     infer.add_argument(
         "--precision", default="auto", metavar="P", help="auto, fp32, bf16, fp16 or int8 (default: auto)"
     )
+    infer.add_argument(
+        "--operating-point",
+        metavar="O",
+        help="high-sensitivity, balanced, high-specificity, or all: every candidate (default: the model's)",
+    )
     infer.add_argument("--pixel-spacing", type=float, metavar="MM", help="overrides the spacing in the files, in mm")
     infer.add_argument("--json", action="store_true", help="print one JSON document per image, a line each")
 
@@ -62,11 +67,13 @@ def summary_line(result: Result) -> str:
     view = " ".join(filter(None, (mammogram.laterality, mammogram.view_position))) or "-"
     best = f", best {report.lesions[0].score:.2f}" if report.lesions else ""
     count = len(report.lesions)
-    line = (
-        f"{result.path.name}: {view}, score {report.score:.2f}, {count} lesion{'' if count == 1 else 's'}{best}, "
-        f"{report.timings['total'] * 1e3:.0f} ms"
-    )
-    return line
+    verdict = ""
+    if report.decision is not None:
+        name = report.decision.operating_point.replace("_", " ")
+        verdict = f" ({'recall' if report.decision.recall else 'no recall'}, {name})"
+    lesions = f"{count} lesion{'' if count == 1 else 's'}{best}"
+    milliseconds = f"{report.timings['total'] * 1e3:.0f} ms"
+    return f"{result.path.name}: {view}, score {report.score:.2f}{verdict}, {lesions}, {milliseconds}"
 
 
 def print_warnings(warnings: Mapping[str, Sequence[str]]) -> None:
@@ -105,7 +112,12 @@ def run_infer(arguments: argparse.Namespace) -> int:
     paths = find_images(arguments.paths)
     if arguments.out is None and not arguments.json:
         print("no --out: nothing is written, only summaries are shown", file=sys.stderr)
-    detector = load_model(arguments.model, device=arguments.device, precision=arguments.precision)
+    detector = load_model(
+        arguments.model,
+        device=arguments.device,
+        precision=arguments.precision,
+        operating_point=arguments.operating_point,
+    )
     progress = Progress(len(paths))
     failed = 0
     warnings: dict[str, list[str]] = {}

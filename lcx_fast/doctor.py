@@ -114,6 +114,9 @@ def examine() -> dict[str, Any]:
                 "version": (spec := read_model_spec(model_path(name))).version,
                 "sha256": spec.sha256,
                 "pixel_spacing_mm": spec.pixel_spacing_mm,
+                "operating_points": {p.name: p.image_score for p in spec.operating_points.values()},
+                "default_operating_point": spec.default_operating_point,
+                "calibrated": spec.calibrations.image is not None,
             }
             for name in bundled_models()
         },
@@ -131,6 +134,12 @@ def describe(facts: dict[str, Any]) -> str:
         "GPUs: " + ("; ".join(facts["gpus"]["found"]) or f"none used: {facts['gpus']['reason']}"),
         "packages: " + ", ".join(f"{n} {v}" if v else f"{n} -" for n, v in facts["packages"].items()),
         "models: " + (", ".join(f"{n} {m['version']}" for n, m in facts["models"].items()) or "none"),
+        *(
+            f"  {name}: operating points {', '.join(model['operating_points'])}"
+            f" (default {model['default_operating_point']})"
+            for name, model in facts["models"].items()
+            if model["operating_points"]
+        ),
         "engines, in the order tried:",
     ]
     for engine in facts["engines"]:

@@ -29,6 +29,7 @@ class Lesion:
         bounding_box: half-open (y0, x0, y1, x1).
         centroid: (y, x); pixel (i, j) covers [i, i + 1) x [j, j + 1).
         contours: float64 [K, 2] polygons (y, x), not closed.
+        probability: 0-1, that a radiologist would outline it, by the model's calibration; None where it has none.
     """
 
     score: float
@@ -40,6 +41,7 @@ class Lesion:
     contours: tuple[NDArray[np.float64], ...]
     image_shape: tuple[int, int] = field(repr=False)
     runs: NDArray[np.int32] = field(repr=False)
+    probability: float | None = None
 
     def mask(self) -> NDArray[np.bool_]:
         """bool [H, W] of the source image."""
@@ -52,6 +54,7 @@ class Lesion:
         """As JSON types; contours rounded to a hundredth of a pixel."""
         return {
             "score": round(self.score, 6),
+            "probability": None if self.probability is None else round(self.probability, 6),
             "malignancy": None if self.malignancy is None else round(self.malignancy, 6),
             "area_px": self.area_px,
             "area_mm2": None if self.area_mm2 is None else round(self.area_mm2, 3),

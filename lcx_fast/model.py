@@ -9,10 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from .decision import Calibrations, OperatingPoint, parse_calibrations, parse_operating_points
 from .errors import InvalidArgument, Unsupported
 from .onnx_file import read_onnx
 
-SCHEMA_VERSION = 1
+#: Metadata this version writes. Schema 2 adds calibration, operating points and precision to 1, which is read as well.
+SCHEMA_VERSION = 2
+READABLE_SCHEMAS = (1, 2)
 METADATA_KEY = "lcx_fast"
 DEFAULT_MODEL = "cdd-cesm-lite0"
 
@@ -76,6 +79,9 @@ class ModelSpec:
         sha256: of the file, hexadecimal.
         path: of the file.
         metadata: everything the file says, as parsed.
+        calibrations: see Calibrations.
+        operating_points: by name; none in a file of schema 1.
+        default_operating_point: the one to use unless told otherwise; None: every candidate is a lesion.
     """
 
     name: str
@@ -94,6 +100,9 @@ class ModelSpec:
     sha256: str
     path: Path
     metadata: Mapping[str, Any] = field(repr=False, default_factory=dict)
+    calibrations: Calibrations = field(default_factory=Calibrations)
+    operating_points: Mapping[str, OperatingPoint] = field(repr=False, default_factory=dict)
+    default_operating_point: str | None = None
 
 
 def bundled_models() -> tuple[str, ...]:
@@ -135,9 +144,10 @@ def read_model_spec(path: Path) -> ModelSpec:
         raise InvalidArgument(f"model {path}: no {METADATA_KEY!r} metadata; export it with `python -m training.export`")
     try:
         document = json.loads(text)
-        if document["schema_version"] != SCHEMA_VERSION:
+        if document["schema_version"] not in READABLE_SCHEMAS:
+            readable = " and ".join(map(str, READABLE_SCHEMAS))
             raise Unsupported(
-                f"model {path}: metadata schema {document['schema_version']}; this version reads {SCHEMA_VERSION}"
+                f"model {path}: metadata schema {document['schema_version']}; this version reads {readable}"
             )
         return _parse(document, path)
     except (KeyError, TypeError, ValueError) as error:
@@ -160,6 +170,8 @@ def _parse(document: dict[str, Any], path: Path) -> ModelSpec:
     thresholds = Thresholds(**{key: float(document["thresholds"][key]) for key in ("low", "high", "min_area_mm2")})
     if not 0 < thresholds.low <= thresholds.high < 1:
         raise ValueError(f"thresholds low {thresholds.low}, high {thresholds.high}")
+    # In schema 1, operating_points were rates of false positives, for information only.
+    points = parse_operating_points(document) if document["schema_version"] > 1 else {}
     return ModelSpec(
         name=str(document["name"]),
         version=str(document["version"]),
@@ -177,6 +189,9 @@ def _parse(document: dict[str, Any], path: Path) -> ModelSpec:
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         path=path,
         metadata=document,
+        calibrations=parse_calibrations(document),
+        operating_points=points,
+        default_operating_point=document.get("default_operating_point") if points else None,
     )
 
 

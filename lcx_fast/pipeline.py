@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ops
+from .decision import Decision, OperatingPoint, choose_operating_point
 from .engines import Engine, ServingEngine, SkippedEngine, choose_engine
 from .errors import DeviceError, EngineError
 from .images import Source, read_mammogram
@@ -84,7 +85,7 @@ class ImageReport:
 
     Attributes:
         score: 0-1, the image's malignancy score.
-        lesions: best first.
+        lesions: best first; those that the operating point marks.
         probability_map: of lesions, on the model's grid.
         maps: every output of the model by name, likewise.
         mammogram: the image read.
@@ -92,6 +93,10 @@ class ImageReport:
         warnings: one line each.
         model: the model that ran.
         engine: the engine that ran it.
+        probability: 0-1, the score as the probability of malignancy at the prevalence of the model's validation data;
+            None where the model is not calibrated.
+        decision: what the operating point says of the image; None with ``operating_point="all"``, and where the model
+            has no operating points.
     """
 
     score: float
@@ -103,6 +108,8 @@ class ImageReport:
     model: ModelSpec
     engine: EngineInfo
     maps: Mapping[str, ProbabilityMap] = field(repr=False, default_factory=dict)
+    probability: float | None = None
+    decision: Decision | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON types; see ``lcx_fast.report.json``."""
@@ -149,8 +156,11 @@ class Detector:
         *,
         threads: int = 0,
         fallback: Callable[[], Engine] | None = None,
+        operating_point: str | None = None,
     ) -> None:
         self.spec = spec
+        self._operating_point = operating_point
+        self._choose_point(operating_point)  # so that a wrong name is told now
         self._serving = ServingEngine(engine, skipped, fallback=fallback, check=self._check_engine)
         self._threads = threads
 
@@ -174,19 +184,24 @@ class Detector:
         info = self.engine_info
         return f"Detector({self.spec.name} {self.spec.version}, {info.name} {info.precision} on {info.device})"
 
-    def infer(self, source: Source, *, pixel_spacing_mm: float | None = None) -> ImageReport:
+    def infer(
+        self, source: Source, *, pixel_spacing_mm: float | None = None, operating_point: str | None = None
+    ) -> ImageReport:
         """Find the lesions of one mammogram.
 
         Args:
             source: a path, bytes, a binary file object, a pydicom Dataset, a Mammogram, or a 2-D array of any numeric
                 type, brighter = denser.
             pixel_spacing_mm: overrides whatever the source says.
+            operating_point: ``"high_sensitivity"``, ``"balanced"``, ``"high_specificity"``, or ``"all"`` for every
+                lesion candidate and no decision; None for what ``load_model`` was given.
 
         Raises:
             DicomError: if a DICOM file is not a mammogram that can be read.
-            InvalidArgument: if the source is nothing that can be read.
+            InvalidArgument: if the source is nothing that can be read, or the model has no such operating point.
             EngineError: if the engine fails.
         """
+        point = self._choose_point(operating_point or self._operating_point)
         clock = StepClock()
         mammogram = read_mammogram(source, pixel_spacing_mm=pixel_spacing_mm)
         clock.end_step("read")
@@ -196,13 +211,14 @@ class Detector:
         maps = dict(zip(self.spec.outputs, blended, strict=True))
         breast = grid_mask(tile_plan.breast, tile_plan.grid)
         score = image_score(maps[self.spec.image_score.map], breast, self.spec.image_score)
-        lesions = find_lesions(
+        candidates = find_lesions(
             maps,
             grid=tile_plan.grid,
             spacing=mammogram.spacing,
             thresholds=self.spec.thresholds,
             threads=self._threads,
         )
+        lesions, decision = self._decide(score, candidates, point)
         clock.end_step("lesions")
         warnings = list(mammogram.warnings)
         if not tile_plan.breast.any():
@@ -216,9 +232,26 @@ class Detector:
             mammogram=mammogram,
             timings=clock.seconds(),
             warnings=tuple(warnings),
+            probability=None if self.spec.calibrations.image is None else self.spec.calibrations.image(score),
+            decision=decision,
             model=self.spec,
             engine=engine_info,
         )
+
+    def _choose_point(self, name: str | None) -> OperatingPoint | None:
+        return choose_operating_point(self.spec.operating_points, name, default=self.spec.default_operating_point)
+
+    def _decide(
+        self, score: float, candidates: tuple[Lesion, ...], point: OperatingPoint | None
+    ) -> tuple[tuple[Lesion, ...], Decision | None]:
+        """The candidates that an operating point marks, with their probabilities, and what it says of the image."""
+        if calibration := self.spec.calibrations.lesion:
+            candidates = tuple(replace(lesion, probability=calibration(lesion.score)) for lesion in candidates)
+        if point is None:
+            return candidates, None
+        marked = tuple(lesion for lesion in candidates if lesion.score >= point.lesion_score)
+        left_out = len(candidates) - len(marked)
+        return marked, Decision(point.name, score >= point.image_score, point.image_score, point.lesion_score, left_out)
 
     def _probabilities(
         self, mammogram: Mammogram, tile_plan: TilePlan, clock: StepClock
@@ -271,6 +304,7 @@ def load_model(
     precision: str = "auto",
     engine: str = "auto",
     threads: int = 0,
+    operating_point: str | None = None,
 ) -> Detector:
     """Load a model.
 
@@ -281,9 +315,12 @@ def load_model(
         precision: ``"auto"`` (fp32 on the CPU, fp16 in TensorRT), ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``.
         engine: ``"auto"``, or an engine's name to insist on it.
         threads: CPU threads for one inference; 0 = all that the process may use.
+        operating_point: how sensitive to be: ``"high_sensitivity"``, ``"balanced"``, ``"high_specificity"``, or
+            ``"all"`` for every lesion candidate and no decision; None for the model's default.
 
     Raises:
-        InvalidArgument: if there is no such model, its metadata is wrong, or a value is not one of these.
+        InvalidArgument: if there is no such model or operating point, its metadata is wrong, or a value is not one of
+            these.
         DeviceError: if ``device="cuda"`` cannot be served.
         EngineError: if no engine can run the model.
     """
@@ -293,7 +330,7 @@ def load_model(
     if device == "auto" and engine == "auto":
         # A precision that was asked for, but that only the GPU can do, is better answered in fp32 than not at all.
         fallback = partial(_cpu_engine, spec.path, precision, threads)
-    return Detector(spec, chosen, skipped, threads=threads, fallback=fallback)
+    return Detector(spec, chosen, skipped, threads=threads, fallback=fallback, operating_point=operating_point)
 
 
 def _cpu_engine(model: Path, precision: str, threads: int) -> Engine:

@@ -1,4 +1,4 @@
-"""The network's shapes, its ImageNet weights, its exported file, and a run that is killed and resumed."""
+"""The network's shapes, its ImageNet weights, and a run that is killed and resumed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
-onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("safetensors")
 pytest.importorskip("scipy")
 
 from training_samples import make_sample, make_samples, tiny_config  # noqa: E402
 
-from training import export, schedule  # noqa: E402
+from training import schedule  # noqa: E402
 from training.augment import AugmentConfig, random_view  # noqa: E402
 from training.config import Config, parse_config  # noqa: E402
 from training.network import LesionNetwork, load_imagenet_weights  # noqa: E402
@@ -63,39 +61,6 @@ def test_imagenet_weights_fill_the_whole_encoder() -> None:
     load_imagenet_weights(network.encoder)
     for name, value in network.encoder.state_dict().items():
         assert name.endswith("num_batches_tracked") or not torch.equal(before[name], value), name
-
-
-def test_export_keeps_the_function_and_the_metadata(tmp_path: Path, config: Config) -> None:
-    torch.manual_seed(0)
-    network = LesionNetwork(decoder_width=8)
-    thresholds = {"low": 0.4, "high": 0.6, "min_area_mm2": 25.0}
-    metadata = export.make_metadata(network, config, thresholds=thresholds, metrics={"epoch": 3}, operating_points={})
-    path = tmp_path / "tiny.onnx"
-    assert export.export_onnx(network, path, metadata=metadata, tile_shape=(64, 96)) < 1e-4
-    assert export.read_metadata(path) == json.loads(json.dumps(metadata))
-    assert metadata["image_score"]["a1"] == pytest.approx(0.5)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["tiny.onnx"]
-
-    model = onnx.load(str(path), load_external_data=False)
-    assert all(not tensor.external_data for tensor in model.graph.initializer)
-    assert {node.op_type for node in model.graph.node} <= {
-        "Conv", "Clip", "Add", "Resize", "Sigmoid", "Constant", "Identity"
-    }  # fmt: skip
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (entry,), (output,) = session.get_inputs(), session.get_outputs()
-    assert (entry.name, entry.shape) == ("image", [1, 1, 64, 96])
-    assert (output.name, output.shape) == ("probabilities", [1, 2, 64, 96])
-    (found,) = session.run(None, {"image": np.zeros((1, 1, 64, 96), np.float32)})
-    assert ((found > 0) & (found < 1)).all()
-
-
-def test_a_file_over_the_limit_is_refused_and_removed(
-    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(export, "MAX_BYTES", 1000)
-    with pytest.raises(ValueError, match="limit 1000"):
-        export.export_onnx(LesionNetwork(decoder_width=8), tmp_path / "a.onnx", metadata={}, tile_shape=(32, 32))
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, config: Config, samples: list[Sample]) -> None:

@@ -187,7 +187,7 @@ def test_a_killed_preparation_goes_on_and_workers_change_nothing(
 def test_left_out_images_are_counted_and_named(ddsm: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepared.load_samples(ddsm, tmp_path / "cache", spacing_mm=2.0)
     told = capsys.readouterr().err
-    assert "A_0032_1.LEFT_CC" in told and "prepared 127 of 127 images of ddsm" in told
+    assert told.count("\n") == 1 and told.startswith("skipped 1: ") and "A_0032_1.LEFT_CC" in told
     assert json.loads((tmp_path / "cache" / "index.json").read_text())["skipped"] == 1
 
 

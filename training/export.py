@@ -2,6 +2,8 @@
 
     python -m training.export --run runs/first --output lcx_fast/models/cdd-cesm-lite0.onnx
 
+    python -m training.export --check lcx_fast/models/cdd-cesm-lite0.onnx
+
 Input "image" float32 [1, 1, H, W], normalised as the metadata says; output "probabilities" float32
 [1, 2, H, W]. Weights lie inside the file; everything inference needs is one JSON document under the metadata
 key "lcx_fast".
@@ -11,72 +13,79 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
-import onnxruntime
-import torch
-from torch import Tensor, nn
 
+from lcx_fast.errors import LcxError
+from lcx_fast.model import METADATA_KEY, SCHEMA_VERSION, read_model_spec
 from training.config import Config
-from training.evaluate import load_model
+from training.evaluate import load_model, validation_samples
 from training.network import OUTPUT_NAMES, LesionNetwork
+from training.onnx_graph import build_model
+from training.parity import compare_engines, largest_difference, phantom_samples
 from training.prepare import HIGH_PERCENTILE, LOW_PERCENTILE
+from training.prepared import INDEX, load_samples
 
-METADATA_KEY = "lcx_fast"
-SCHEMA_VERSION = 1
-OPSET = 17
-TILE_SHAPE = (512, 512)
 MAX_BYTES = 20 * 1024 * 1024
 PARITY_TOLERANCE = 1e-4
+# What one tile covers: the whole of most breasts.
+TILE_EXTENT_MM = 256.0
 
 
-class ProbabilityNetwork(nn.Module):
-    """The network with its sigmoid: what is exported."""
+class TrainingData(NamedTuple):
+    """What a model file says of the data it was trained on."""
 
-    def __init__(self, network: LesionNetwork) -> None:
-        super().__init__()
-        self.network = network
+    description: str
+    licence: str
+    citation: tuple[str, ...]
 
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.sigmoid(self.network(image))
+
+DATA = {
+    "cdd-cesm": TrainingData(
+        "CDD-CESM low-energy images, training patients; doi 10.7937/29kw-ae92 (CC BY 4.0)",
+        "training data CC BY 4.0",
+        ("Khaled et al. 2022, Sci Data, doi 10.1038/s41597-022-01238-0",),
+    ),
+    "ddsm": TrainingData(
+        "DDSM, training patients by hash",
+        "training data: the terms of the DDSM",
+        ("Heath et al. 2001, Proc. 5th Int. Workshop on Digital Mammography, 212-218",),
+    ),
+    "cbis-ddsm": TrainingData(
+        "CBIS-DDSM, training patients; doi 10.7937/K9/TCIA.2016.7O02S9CY (CC BY 3.0)",
+        "training data CC BY 3.0",
+        ("Lee et al. 2017, Sci Data, doi 10.1038/sdata.2017.177",),
+    ),
+}
+UNKNOWN_DATA = TrainingData("a data set of the trainer's own", "training data: its own terms", ())
+
+
+def tile_shape_at(spacing_mm: float) -> tuple[int, int]:
+    """A square of TILE_EXTENT_MM in pixels, a multiple of the network's largest stride."""
+    side = 32 * round(TILE_EXTENT_MM / spacing_mm / 32)
+    return side, side
 
 
 def export_onnx(
-    network: LesionNetwork,
-    path: Path,
-    *,
-    metadata: Mapping[str, Any],
-    tile_shape: tuple[int, int] = TILE_SHAPE,
+    network: LesionNetwork, path: Path, *, metadata: Mapping[str, Any], tile_shape: tuple[int, int]
 ) -> float:
     """Write the file, check it, compare it with torch; return the largest absolute difference seen.
 
     Raises:
         ValueError: the file is too large, or differs from torch by more than PARITY_TOLERANCE.
     """
-    model = ProbabilityNetwork(network).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    temporary = path.with_suffix(".tmp.onnx")
+    document = build_model(network, tile_shape=tile_shape)
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(
-        model,
-        (torch.zeros(1, 1, *tile_shape),),
-        str(temporary),
-        input_names=["image"],
-        output_names=["probabilities"],
-        opset_version=OPSET,
-        # The TorchScript exporter: it needs no further package and these plain operators suit it.
-        dynamo=False,
-    )
-    document = onnx.load(str(temporary))
-    onnx.helper.set_model_props(document, {METADATA_KEY: json.dumps(dict(metadata), sort_keys=True)})
-    document.producer_name = "lcx_fast training"
-    onnx.checker.check_model(document, full_check=True)
-    onnx.save(document, str(temporary))
+    temporary = path.with_suffix(".tmp.onnx")
+    save_with_metadata(document, metadata, temporary)
     size = temporary.stat().st_size
-    difference = parity(model, temporary, tile_shape)
+    difference = largest_difference(network, temporary, tile_shape)
     if size > MAX_BYTES or not difference < PARITY_TOLERANCE:
         temporary.unlink()
         raise ValueError(f"{path.name}: {size} bytes (limit {MAX_BYTES}), differs from torch by {difference:.2g}")
@@ -84,37 +93,36 @@ def export_onnx(
     return difference
 
 
-@torch.no_grad()
-def parity(model: nn.Module, path: Path, tile_shape: tuple[int, int]) -> float:
-    """Largest absolute difference between torch and ONNX Runtime over smooth, noisy and empty tiles."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    random = np.random.default_rng(0)
-    noise = random.random((1, 1, *tile_shape), dtype=np.float32) * 4.0
-    ramp = np.broadcast_to(np.linspace(0, 4, tile_shape[1], dtype=np.float32), (1, 1, *tile_shape)).copy()
-    worst = 0.0
-    for tile in (noise, ramp, np.zeros_like(noise)):
-        (found,) = session.run(["probabilities"], {"image": tile})
-        worst = max(worst, float(np.abs(model(torch.from_numpy(tile)).numpy() - found).max()))
-    return worst
+def save_with_metadata(document: onnx.ModelProto, metadata: Mapping[str, Any], path: Path) -> None:
+    """Write a model as one file with everything inference needs under METADATA_KEY; never half of one."""
+    onnx.helper.set_model_props(document, {METADATA_KEY: json.dumps(dict(metadata), sort_keys=True, allow_nan=False)})
+    onnx.checker.check_model(document, full_check=True)
+    temporary = path.with_suffix(".writing")
+    onnx.save(document, str(temporary))
+    temporary.replace(path)
 
 
 def make_metadata(
     network: LesionNetwork,
     config: Config,
     *,
+    name: str,
     thresholds: Mapping[str, float],
-    metrics: Mapping[str, Any],
-    operating_points: Mapping[str, Any],
+    dataset: str = "cdd-cesm",
+    version: str = "0.1.0",
+    epoch: int | None = None,
 ) -> dict[str, Any]:
-    """The document that lcx_fast.model reads, schema version 1."""
+    """The document that lcx_fast.model reads; training.calibrate adds figures, calibration and operating points."""
     malignant = OUTPUT_NAMES.index("malignant")
     a1, a2, b = (float(value) for value in network.pooling.detach()[malignant])
+    data = DATA.get(dataset, UNKNOWN_DATA)
     return {
         "schema_version": SCHEMA_VERSION,
-        "name": "cdd-cesm-lite0",
-        "version": "0.1.0",
+        "name": name,
+        "version": version,
+        "precision": "fp32",
         "pixel_spacing_mm": config.data.pixel_spacing_mm,
-        "tile_shape": list(TILE_SHAPE),
+        "tile_shape": list(tile_shape_at(config.data.pixel_spacing_mm)),
         "tile_overlap": 0.25,
         "tile_weights": "gaussian",
         "normalisation": {
@@ -133,14 +141,10 @@ def make_metadata(
             "a2": float(np.log1p(np.exp(a2))),
             "b": b,
         },
-        "training_data": "CDD-CESM low-energy images, training patients; doi 10.7937/29kw-ae92 (CC BY 4.0)",
-        "licence": "Apache-2.0 (weights and code); training data CC BY 4.0",
-        "citation": [
-            "Khaled et al. 2022, Sci Data, doi 10.1038/s41597-022-01238-0",
-            "An et al. 2021, Front Big Data 742779 (re-implemented from the abstract)",
-        ],
-        "operating_points": dict(operating_points),
-        "metrics": dict(metrics),
+        "training_data": data.description,
+        "licence": f"Apache-2.0 (weights and code); {data.licence}",
+        "citation": [*data.citation, "An et al. 2021, Front Big Data 742779 (re-implemented from the abstract)"],
+        "metrics": {} if epoch is None else {"epoch": epoch},
         "intended_use": "research use only",
     }
 
@@ -152,32 +156,75 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return document
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Export a checkpoint as one .onnx file.")
-    parser.add_argument("--run", type=Path, required=True, help="run folder of training.train")
+def check(path: Path, *, data: Path | None, count: int) -> int:
+    """Print how far each engine is from torch; 0 if those in fp32 are close enough."""
+    spec = read_model_spec(path)
+    if data is None:
+        samples, what = phantom_samples(count=count, spacing_mm=spec.pixel_spacing_mm), "phantom images"
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            found = load_samples(data, Path(folder) / "cache", spacing_mm=spec.pixel_spacing_mm)
+        samples, what = validation_samples(found, resampled=False)[:count], f"validation images of {data}"
+    int8 = path.with_name(f"{path.stem}-int8.onnx")
+    rows, missing = compare_engines(path, samples, int8=int8 if int8.is_file() else None)
+    print(f"{path.name} against torch in fp32, {len(samples)} {what}")
+    print(f"{'engine':<12} {'precision':<9} {'largest difference':>18} {'of the score':>13} {'mask IoU':>9}")
+    for row in rows:
+        print(
+            f"{row.engine:<12} {row.precision:<9} {row.probability:>18.2e} {row.score:>13.2e} {row.mask_iou:>9.5f}"
+            + ("" if row.precision != "fp32" else "  as close as it must be" if row.passes else "  TOO FAR")
+        )
+    for line in missing:
+        print(f"not compared: {line}")
+    exact = [row for row in rows if row.precision == "fp32"]
+    return 0 if exact and all(row.passes for row in exact) else 1
+
+
+def _trained_on(run: Path) -> str:
+    """The dataset of a run's prepared images."""
+    index = run / "cache" / INDEX
+    return str(json.loads(index.read_text())["dataset"]) if index.is_file() else "cdd-cesm"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 an engine is too far from torch, 2 bad input."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.export", description="Export a checkpoint as one .onnx file, or check such a file."
+    )
+    parser.add_argument("--run", type=Path, help="run folder of training.train")
     parser.add_argument("--checkpoint", default="best.safetensors")
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, help="the .onnx file to write; its name is the model's")
+    parser.add_argument("--version", default="0.1.0", help="of the model")
     parser.add_argument("--low", type=float, default=0.5, help="outline threshold")
     parser.add_argument("--high", type=float, default=0.5, help="hysteresis seed threshold")
     parser.add_argument("--min-area-mm2", type=float, default=25.0)
+    parser.add_argument("--check", type=Path, metavar="MODEL", help="compare every engine with torch on this file")
+    parser.add_argument("--data", type=Path, help="check on a dataset's validation images (default: on phantoms)")
+    parser.add_argument("--images", type=int, default=16, help="how many to check on")
     options = parser.parse_args(arguments)
-    network, config, state = load_model(options.run / options.checkpoint)
-    validation = options.run / "validation.json"
-    metrics: dict[str, Any] = {
-        "epoch": state["epoch"],
-        "note": "validation images also chose the checkpoint: optimistic",
-    }
-    if validation.is_file() and (document := json.loads(validation.read_text()))["epoch"] == state["epoch"]:
-        del document["thresholds"]
-        metrics["validation"] = document
-    points: dict[str, Any] = {}
-    if "validation" in metrics:
-        points = metrics["validation"]["all_through_512"]["abnormal"]["operating_points"]
-    thresholds = {"low": options.low, "high": options.high, "min_area_mm2": options.min_area_mm2}
-    metadata = make_metadata(network, config, thresholds=thresholds, metrics=metrics, operating_points=points)
-    difference = export_onnx(network, options.output, metadata=metadata)
-    print(f"{options.output}: {options.output.stat().st_size} bytes, differs from torch by {difference:.2g}")
+    try:
+        if options.check is not None:
+            return check(options.check, data=options.data, count=options.images)
+        if options.run is None or options.output is None:
+            raise ValueError("give --run and --output to export, or --check MODEL")
+        network, config, state = load_model(options.run / options.checkpoint)
+        metadata = make_metadata(
+            network,
+            config,
+            name=options.output.stem,
+            version=options.version,
+            thresholds={"low": options.low, "high": options.high, "min_area_mm2": options.min_area_mm2},
+            dataset=_trained_on(options.run),
+            epoch=state["epoch"],
+        )
+        shape = tile_shape_at(config.data.pixel_spacing_mm)
+        difference = export_onnx(network, options.output, metadata=metadata, tile_shape=shape)
+        print(f"{options.output}: {options.output.stat().st_size} bytes, differs from torch by {difference:.2g}")
+    except (ValueError, OSError, LcxError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -91,7 +91,6 @@ def _prepare(data: Path, cache: Path, name: str | None, how: Mapping[str, Any], 
         raise DatasetError(f"{data}: none of its {total} images can be used")
     index = {"dataset": source.name, "how": dict(how), "files": files, "skipped": len(source.skipped)}
     _write_text(cache / INDEX, json.dumps(index))
-    print(f"prepared {len(files)} of {total} images of {source.name} in {cache}", file=sys.stderr)
 
 
 def _map(task: Any, items: Iterator[tuple[int, Record]], workers: int) -> Iterator[tuple[str | None, list[Any]]]:

@@ -29,6 +29,7 @@ from training.batches import TrainingViews, batches, default_workers
 from training.checkpoint import ExponentialMovingAverage, load_checkpoint, save_checkpoint
 from training.config import Config, parse_config, read_config
 from training.datasets.detect import FORMATS, detect
+from training.datasets.record import SPLITS
 from training.distributed import World, join
 from training.logs import Progress, TensorBoardLog, write_log_row
 from training.network import LesionNetwork, load_imagenet_weights
@@ -251,7 +252,11 @@ def _load_samples(chosen: argparse.Namespace, dataset: str, config: Config, cach
     if world.is_main:
         load_samples(chosen.data, cache, dataset=dataset, workers=workers, **how)
     world.wait()
-    return load_samples(chosen.data, cache, dataset=dataset, **how)
+    samples = load_samples(chosen.data, cache, dataset=dataset, **how)
+    if world.is_main:
+        counts = ", ".join(f"{split} {sum(s.split == split for s in samples)}" for split in SPLITS)
+        print(f"{dataset}: {counts} samples in {cache}", flush=True)
+    return samples
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -40,6 +40,8 @@ def image_report_to_dict(report: ImageReport) -> dict[str, Any]:
             "attributes": dict(mammogram.attributes),
         },
         "score": round(report.score, 6),
+        "probability": None if report.probability is None else round(report.probability, 6),
+        "decision": None if report.decision is None else report.decision.to_dict(),
         "lesions": [lesion.to_dict() for lesion in report.lesions],
         "warnings": list(report.warnings),
         "manifest": {

@@ -125,6 +125,9 @@ def _draw_caption(draw: ImageDraw, font: Any, report: ImageReport, top: int, hei
     view = " ".join(filter(None, (mammogram.laterality, mammogram.view_position))) or "view unknown"
     count = len(report.lesions)
     facts = f"{view}   score {report.score:.2f}   {count} lesion{'' if count == 1 else 's'}"
+    if report.decision is not None:
+        name = report.decision.operating_point.replace("_", " ")
+        facts += f"   {'recall' if report.decision.recall else 'no recall'} ({name})"
     if not mammogram.spacing.is_physical:
         facts += "   scale unknown"
     small: Any = ImageFont.load_default(size=int(font.size * 0.75))
