@@ -1,4 +1,4 @@
-"""The training's images, drawn and augmented ahead of the network by worker processes.
+"""The training's images, drawn and augmented ahead of the network by threads.
 
 Image n of a training is the same whoever makes it and whenever: its random numbers come from (seed, n) alone.
 So neither the number of workers, nor a resume, nor several processes (training.distributed) change a run.
@@ -6,13 +6,12 @@ So neither the number of workers, nor a resume, nor several processes (training.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset
 
 from training.augment import random_view
 from training.config import Config
@@ -20,11 +19,11 @@ from training.distributed import World
 from training.objective import TrainingImage
 from training.prepare import Sample
 
-# Batches each worker keeps ready.
-_AHEAD = 3
+# Batches kept ready, at least.
+_LEAST_AHEAD = 3
 
 
-class TrainingViews(Dataset[TrainingImage]):
+class TrainingViews:
     """Image n of the training: by pathology in the configured shares, then evenly within each."""
 
     def __init__(self, samples: Sequence[Sample], config: Config) -> None:
@@ -68,7 +67,7 @@ def batches(
         first_step: steps count from the start of the training.
         last_step: no worker goes further.
         world: the batch is dealt out to its processes.
-        workers: processes that prepare images; 0 prepares them when they are asked for.
+        workers: threads that prepare images; 0 prepares them when they are asked for.
 
     Raises:
         ValueError: if the batch cannot be dealt out evenly.
@@ -76,22 +75,39 @@ def batches(
     size = views.config.train.batch_size
     if size % world.size:
         raise ValueError(f"batch_size {size} cannot be dealt out to {world.size} processes; choose a multiple")
-    own = [
-        list(range(step * size + world.rank, (step + 1) * size, world.size)) for step in range(first_step, last_step)
-    ]
-    # Forked workers share the samples; a spawned one would get a copy of them all.
-    can_fork = "fork" in multiprocessing.get_all_start_methods()
-    loader = DataLoader(
-        views,
-        batch_sampler=own,
-        collate_fn=list,
-        num_workers=workers,
-        prefetch_factor=_AHEAD if workers else None,
-        multiprocessing_context="fork" if workers and can_fork else None,
-        pin_memory=world.device.type == "cuda",
-        generator=torch.Generator(),  # else the loader draws from the global one
-    )
-    return iter(loader)
+    steps = range(first_step, last_step)
+    own = [range(step * size + world.rank, (step + 1) * size, world.size) for step in steps]
+    make = _pinned(views) if world.device.type == "cuda" else views.__getitem__
+    if workers:
+        return _ahead(make, own, workers=workers)
+    return ([make(n) for n in numbers] for numbers in own)
+
+
+def _ahead(
+    make: Callable[[int], TrainingImage], batches: Sequence[range], *, workers: int
+) -> Iterator[list[TrainingImage]]:
+    """Each batch in order, while threads make the images of the next ones.
+
+    Threads, not processes: the samples are shared, nearly all of the work is done in NumPy and torch without the
+    interpreter's lock, and a process that already computes in threads is not safely forked.
+    """
+    depth = max(_LEAST_AHEAD, -(-2 * workers // max(1, len(batches[0]) if batches else 1)))
+    with ThreadPoolExecutor(workers, thread_name_prefix="lcx-views") as pool:
+        coming: deque[list[Future[TrainingImage]]] = deque()
+        try:
+            for numbers in batches:
+                coming.append([pool.submit(make, n) for n in numbers])
+                if len(coming) > depth:
+                    yield [future.result() for future in coming.popleft()]
+            while coming:
+                yield [future.result() for future in coming.popleft()]
+        finally:
+            for future in (future for batch in coming for future in batch):
+                future.cancel()
+
+
+def _pinned(views: TrainingViews) -> Callable[[int], TrainingImage]:
+    return lambda n: views[n].pin_memory()
 
 
 def default_workers(world: World) -> int:

@@ -50,7 +50,7 @@ class TrainingImage:
         return replace(self, **moved)
 
     def pin_memory(self) -> TrainingImage:
-        """The view in memory that a GPU can copy from by itself; torch's DataLoader calls it."""
+        """The view in memory that a GPU can copy from by itself."""
         return replace(self, **{name: getattr(self, name).pin_memory() for name in ("image", "breast", "labels")})
 
 

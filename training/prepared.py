@@ -12,11 +12,10 @@ from __future__ import annotations
 import json
 import multiprocessing
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,12 @@ from training.prepare import HIGH_PERCENTILE, LOW_PERCENTILE, PIXEL_SPACING_MM, 
 
 CACHE_VERSION = 2
 INDEX = "index.json"
+#: Images that a preparing process takes at a time.
+_CHUNK = 8
+
+Task = Callable[[tuple[int, Record]], tuple[str | None, list[tuple[str, str]]]]
+#: In a preparing process, what it does.
+_task: Task | None = None
 
 
 def load_samples(
@@ -76,7 +81,7 @@ def _prepare(data: Path, cache: Path, name: str | None, how: Mapping[str, Any], 
     cache.mkdir(parents=True, exist_ok=True)
     files, total = [], len(source)
     task = partial(_prepare_one, source, cache, how)
-    for number, (used, log) in enumerate(_map(task, enumerate(source), workers), start=1):
+    for number, (used, log) in enumerate(_map(task, list(source), workers), start=1):
         if used:
             files.append(used)
         for case, reason in log:
@@ -93,15 +98,26 @@ def _prepare(data: Path, cache: Path, name: str | None, how: Mapping[str, Any], 
     _write_text(cache / INDEX, json.dumps(index))
 
 
-def _map(task: Any, items: Iterator[tuple[int, Record]], workers: int) -> Iterator[tuple[str | None, list[Any]]]:
-    """Results in order; a few items ahead, so that a set of any size fits."""
-    if workers <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+def _map(task: Task, records: Sequence[Record], workers: int) -> Iterator[tuple[str | None, list[tuple[str, str]]]]:
+    """Results in order."""
+    items = list(enumerate(records))
+    if workers <= 1 or len(items) < 2 * _CHUNK:
         yield from map(task, items)
         return
-    # Forked, so that the records need not be sent; each worker gets a few images at a time.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
-        while chunk := list(islice(items, 64 * workers)):
-            yield from pool.map(task, chunk, chunksize=4)
+    # Spawned: a process that already computes in threads is not safely forked. The dataset is sent once a worker.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=spawn, initializer=_set_task, initargs=(task,)) as pool:
+        yield from pool.map(_run_task, items, chunksize=_CHUNK)
+
+
+def _set_task(task: Task) -> None:
+    global _task
+    _task = task
+
+
+def _run_task(item: tuple[int, Record]) -> tuple[str | None, list[tuple[str, str]]]:
+    assert _task is not None
+    return _task(item)
 
 
 def _prepare_one(

@@ -46,7 +46,7 @@ CONFIGS = Path(__file__).parent / "configs"
 class RunOptions:
     """How a run is computed, as opposed to what it learns (Config): none of it is needed to use the result.
 
-    precision: of the network's forward and backward; losses, weights and averages stay fp32. workers: processes
+    precision: of the network's forward and backward; losses, weights and averages stay fp32. workers: threads
     that prepare images; None: as many as suit the device. tensorboard: also write the log for TensorBoard.
     """
 
@@ -233,7 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu or cuda")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network's arithmetic")
     parser.add_argument("--deterministic", action="store_true", help="the same bits every time; slower")
-    parser.add_argument("--workers", type=int, help="processes that prepare images (default: by the device)")
+    parser.add_argument("--workers", type=int, help="threads that prepare images (default: by the device)")
     parser.add_argument("--threads", type=int, help="CPU threads of the network (default: all)")
     parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard, in OUT/tensorboard")
     return parser
