@@ -28,7 +28,12 @@ FORBIDDEN = {"torch", "training", "openvino", "openvino_telemetry"}
 HEAVY = {"pydicom", "imagecodecs", "PIL", "onnxruntime", "onnx", "matplotlib", "scipy", "cupy"}
 HEAVY |= {"tensorrt", "tensorrt_rtx"}
 
-CPP_MAY_INCLUDE = {"core": {"core"}, "ops": {"core", "ops"}, "engine": {"core", "engine"}}
+CPP_MAY_INCLUDE = {
+    "core": {"core"},
+    "ops": {"core", "ops"},
+    "evaluation": {"core", "evaluation"},
+    "engine": {"core", "engine"},
+}
 
 
 def layer(name: str) -> int:

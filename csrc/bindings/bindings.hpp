@@ -11,5 +11,6 @@ void bind_curves(pybind11::module_& module);
 void bind_engine(pybind11::module_& module);
 void bind_evaluation(pybind11::module_& module);
 void bind_emulation(pybind11::module_& module);  ///< in tests/cuda_on_cpu
+void bind_coco(pybind11::module_& module);
 
 }  // namespace lcx::bindings

@@ -63,4 +63,5 @@ PYBIND11_MODULE(LCX_MODULE_NAME, module) {
 #ifdef LCX_EMULATE_CUDA
   lcx::bindings::bind_emulation(module);
 #endif
+  lcx::bindings::bind_coco(module);
 }

@@ -15,6 +15,7 @@ namespace lcx {
 namespace {
 
 constexpr double kScale = 5.0;
+constexpr std::size_t kMostCrossings = 1 << 26;
 constexpr double kLargest = 1e8;  // 5e8 fine pixels, so that sums and differences of two fit 32 bits
 
 std::int64_t fine(double coordinate) { return static_cast<std::int32_t>(kScale * coordinate + 0.5); }
@@ -81,6 +82,7 @@ void append_polygon(std::span<const double> xy, std::int64_t height, std::int64_
       const double row = std::ceil(std::clamp(y, 0.0, static_cast<double>(height)));
       edges.push_back(static_cast<std::uint32_t>(x * height + static_cast<std::int64_t>(row)));
     }
+    require_argument(edges.size() - first <= kMostCrossings, "a polygon crosses more than 2^26 columns");
   }
   std::sort(edges.begin() + static_cast<std::ptrdiff_t>(first), edges.end());
   // Two crossings at one place switch on and off at once, and one behind the last pixel switches nothing.

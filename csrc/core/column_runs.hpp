@@ -68,7 +68,7 @@ void append_string(std::string_view text, std::int64_t height, std::int64_t widt
 /// Appends the mask of one polygon to `edges`, to the pixel as COCO's own tools draw it; see Note [COCO polygons].
 ///
 /// xy  x0, y0, x1, y1, ...; pixel (i, j) covers [i, i + 1) x [j, j + 1)
-/// Throws Error(kInvalidArgument) for a coordinate that is not finite or beyond 10^8.
+/// Throws Error(kInvalidArgument) for a coordinate that is not finite or beyond 10^8, or more than 2^26 crossings.
 void append_polygon(std::span<const double> xy, std::int64_t height, std::int64_t width,
                     std::vector<std::uint32_t>& edges);
 

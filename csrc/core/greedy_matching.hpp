@@ -29,13 +29,18 @@ inline constexpr double kStrictestThreshold = 1 - 1e-10;
 class GreedyMatcher {
  public:
   /// thresholds  at most 64
-  /// ignored, crowd  one entry for each reference; may be null: none
-  GreedyMatcher(std::span<const double> thresholds, std::size_t references, const std::uint8_t* ignored,
-                const std::uint8_t* crowd)
-      : thresholds_(thresholds.begin(), thresholds.end()), ignored_(ignored), crowd_(crowd), taken_(references, 0) {
+  explicit GreedyMatcher(std::span<const double> thresholds) : thresholds_(thresholds.begin(), thresholds.end()) {
     for (double& t : thresholds_) t = std::min(t, kStrictestThreshold);
     lowest_ = thresholds_.empty() ? 0 : *std::min_element(thresholds_.begin(), thresholds_.end());
     all_ = thresholds_.size() == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << thresholds_.size()) - 1;
+  }
+
+  /// Starts over with references that nobody has taken.
+  /// ignored, crowd  one entry for each reference; may be null: none. Borrowed.
+  void begin(std::size_t references, const std::uint8_t* ignored, const std::uint8_t* crowd) {
+    ignored_ = ignored;
+    crowd_ = crowd;
+    taken_.assign(references, 0);
   }
 
   /// References with less overlap than this are nobody's candidates.
@@ -79,8 +84,8 @@ class GreedyMatcher {
   }
 
   std::vector<double> thresholds_;
-  const std::uint8_t* ignored_;
-  const std::uint8_t* crowd_;
+  const std::uint8_t* ignored_ = nullptr;
+  const std::uint8_t* crowd_ = nullptr;
   std::vector<std::uint64_t> taken_;  // by reference, the thresholds at which it is
   double lowest_ = 0;
   std::uint64_t all_ = 0;

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         operating_points,
         reliability_curve,
     )
+    from .coco import COCO_AREA_RANGES, CategoryResult, CocoEvaluator, CocoResult
     from .froc import (
         LUNA_RATES,
         MAMMOGRAPHY_RATES,
@@ -67,6 +68,7 @@ _HOMES = {
         "operating_points",
         "reliability_curve",
     ),
+    "coco": ("COCO_AREA_RANGES", "CategoryResult", "CocoEvaluator", "CocoResult"),
     "froc": (
         "FrocCurve",
         "LUNA_RATES",
@@ -85,9 +87,13 @@ _HOMES = {
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "COCO_AREA_RANGES",
     "LUNA_RATES",
     "MAMMOGRAPHY_RATES",
     "BoundaryDistance",
+    "CategoryResult",
+    "CocoEvaluator",
+    "CocoResult",
     "FrocCurve",
     "ImageResult",
     "Interval",

@@ -34,8 +34,9 @@ void match_detections(TensorView<const T, 2> iou, std::span<const double> thresh
   std::vector<Candidate> candidates;
   for (std::size_t first = 0; first < thresholds.size(); first += kThresholdsAtOnce) {
     const auto part = thresholds.subspan(first, std::min(kThresholdsAtOnce, thresholds.size() - first));
-    GreedyMatcher matcher(part, static_cast<std::size_t>(references), ignored.empty() ? nullptr : ignored.data(),
-                          crowds.empty() ? nullptr : crowds.data());
+    GreedyMatcher matcher(part);
+    matcher.begin(static_cast<std::size_t>(references), ignored.empty() ? nullptr : ignored.data(),
+                  crowds.empty() ? nullptr : crowds.data());
     for (std::int64_t d = 0; d < iou.shape[0]; ++d) {
       candidates.clear();
       for (std::int32_t g = 0; g < references; ++g) {
