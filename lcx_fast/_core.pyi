@@ -12,6 +12,7 @@ import numpy.typing
 import typing_extensions
 
 __all__: list[str] = [
+    "CocoDataset",
     "DeviceArray",
     "OpenVinoEngine",
     "Rle",
@@ -22,6 +23,7 @@ __all__: list[str] = [
     "blend_tiles",
     "box_iou",
     "breast_mask",
+    "coco_evaluate",
     "count_areas",
     "count_scores",
     "cuda_device_count",
@@ -235,6 +237,37 @@ class Rle:
         (H, W).
         """
 
+class CocoDataset:
+    """
+    COCO references, or predictions, in memory.
+    """
+    @staticmethod
+    def predictions_from_file(
+        path: str, reference: CocoDataset, *, iou_type: str, threads: typing.SupportsInt | typing.SupportsIndex
+    ) -> CocoDataset: ...
+    @staticmethod
+    def predictions_from_objects(
+        items: list,
+        reference: CocoDataset,
+        *,
+        name: str,
+        iou_type: str,
+        threads: typing.SupportsInt | typing.SupportsIndex,
+    ) -> CocoDataset: ...
+    @staticmethod
+    def reference_from_file(
+        path: str, *, iou_type: str, threads: typing.SupportsInt | typing.SupportsIndex
+    ) -> CocoDataset: ...
+    @staticmethod
+    def reference_from_objects(
+        object: dict, *, name: str, iou_type: str, threads: typing.SupportsInt | typing.SupportsIndex
+    ) -> CocoDataset: ...
+    def __len__(self) -> int: ...
+    @property
+    def categories(self) -> list[tuple[int, str]]: ...
+    @property
+    def image_ids(self) -> list[int]: ...
+
 def available_cpus() -> int:
     """
     CPUs this process may use: affinity and cgroup quota.
@@ -257,6 +290,22 @@ def box_iou(
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 def breast_mask(image: typing.Any) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def coco_evaluate(
+    reference: CocoDataset,
+    predictions: CocoDataset,
+    *,
+    iou_type: str,
+    iou_thresholds: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    recall_thresholds: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    area_ranges: collections.abc.Sequence[
+        typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"]
+    ],
+    max_detections: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    use_categories: bool,
+    image_ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    category_ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple: ...
 def count_areas(positives: typing.Any, negatives: typing.Any) -> tuple: ...
 def count_scores(
     scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
