@@ -19,6 +19,9 @@ READABLE_SCHEMAS = (1, 2)
 METADATA_KEY = "lcx_fast"
 DEFAULT_MODEL = "cdd-cesm-lite0"
 
+#: Ends the name of the quantised form of a model.
+INT8_SUFFIX = "-int8"
+
 _BUNDLED = Path(__file__).parent / "models"
 
 
@@ -127,6 +130,20 @@ def model_path(name_or_path: str | Path | None) -> Path:
     raise InvalidArgument(
         f"model {str(name_or_path)!r}: no such file, nor a bundled model ({', '.join(bundled_models()) or 'none'})"
     )
+
+
+def quantised_path(path: Path) -> Path:
+    """The int8 file that belongs to a model: itself if it is quantised, else ``NAME-int8.onnx`` beside it.
+
+    Raises:
+        InvalidArgument: if there is none.
+    """
+    if path.stem.endswith(INT8_SUFFIX):
+        return path
+    beside = path.with_name(f"{path.stem}{INT8_SUFFIX}.onnx")
+    if not beside.is_file():
+        raise InvalidArgument(f"model {path.stem}: it has no int8 form ({beside.name}); `python -m training.quantise`")
+    return beside
 
 
 def read_model_spec(path: Path) -> ModelSpec:

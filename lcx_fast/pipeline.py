@@ -19,7 +19,7 @@ from .errors import DeviceError, EngineError
 from .images import Source, read_mammogram
 from .lesions import Lesion, find_lesions
 from .mammogram import Mammogram, PixelSpacing
-from .model import ModelSpec, model_path, read_model_spec
+from .model import ModelSpec, model_path, quantised_path, read_model_spec
 from .preprocess import TilePlan, grid_mask, plan
 from .scoring import image_score
 
@@ -312,7 +312,8 @@ def load_model(
         name_or_path: a bundled model's name or an .onnx file; None for the default model.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. With ``"auto"`` the CPU serves while TensorRT's plan
             is built in the background, and whenever the GPU fails; ``"cuda"`` waits for the plan and raises.
-        precision: ``"auto"`` (fp32 on the CPU, fp16 in TensorRT), ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``.
+        precision: ``"auto"`` (fp32 on the CPU, fp16 in TensorRT), ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``
+            (the model's quantised form, ``NAME-int8.onnx`` beside it).
         engine: ``"auto"``, or an engine's name to insist on it.
         threads: CPU threads for one inference; 0 = all that the process may use.
         operating_point: how sensitive to be: ``"high_sensitivity"``, ``"balanced"``, ``"high_specificity"``, or
@@ -324,7 +325,8 @@ def load_model(
         DeviceError: if ``device="cuda"`` cannot be served.
         EngineError: if no engine can run the model.
     """
-    spec = read_model_spec(model_path(name_or_path))
+    path = model_path(name_or_path)
+    spec = read_model_spec(quantised_path(path) if precision == "int8" else path)
     chosen, skipped = choose_engine(spec.path, device=device, precision=precision, engine=engine, threads=threads)
     fallback: Callable[[], Engine] | None = None
     if device == "auto" and engine == "auto":

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Unsupported
+from ..onnx_precision import operators
+
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
+
+
+def check_quantised(model: Path, precision: str) -> bool:
+    """Whether a CPU engine is to run a model in int8.
+
+    Int8 is in the file, not in the engine: a quantised file runs in int8 and in nothing else.
+
+    Raises:
+        Unsupported: if file and precision do not fit.
+    """
+    quantised = "QuantizeLinear" in operators(model)
+    if precision == "int8" and not quantised:
+        raise Unsupported(f"int8 needs a model quantised by `python -m training.quantise`; {model.name} is not")
+    if quantised and precision not in ("auto", "int8"):
+        raise Unsupported(f"{precision}: {model.name} is quantised; ask for int8")
+    return quantised
 
 
 class Engine(Protocol):

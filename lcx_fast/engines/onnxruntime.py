@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import EngineError, InvalidArgument, Unsupported
 from .cuda_driver import find_gpu
-from .engine import Precision
+from .engine import Precision, check_quantised
 
 _CUDA = "CUDAExecutionProvider"
 
@@ -28,8 +28,10 @@ class OnnxRuntimeEngine:
         self._open(model, precision, threads, ["CPUExecutionProvider"])
 
     def _open(self, model: Path, precision: str, threads: int, providers: Sequence[Any]) -> None:
-        if precision not in ("auto", "fp32"):
-            raise Unsupported(f"ONNX Runtime here computes in fp32, not {precision}")
+        if check_quantised(model, precision):
+            self.precision = "int8"
+        elif precision not in ("auto", "fp32"):
+            raise Unsupported(f"ONNX Runtime here computes in fp32 or int8, not {precision}")
         onnxruntime = _import()
         onnxruntime.disable_telemetry_events()
         options = onnxruntime.SessionOptions()
