@@ -26,6 +26,7 @@ from harness import (
     Results,
     arguments,
     at_most,
+    candidate,
     compare,
     number,
     peer,
@@ -47,18 +48,6 @@ LOW, HIGH, MIN_AREA = 0.5, 0.7, 30
 EVERYDAY = ("typical", "lesions", "specks")
 
 Candidates = dict[str, Callable[[], Any] | Missing]
-
-
-def candidate(module: Any, call: Callable[[], Any], is_right: Callable[[Any], bool] | None = None) -> Any:
-    """The call, if its module is there and its answer is right; else what is wrong."""
-    if isinstance(module, Missing):
-        return module
-    try:
-        if is_right is not None and not is_right(call()):
-            return Missing("its answer differs")
-    except Exception as error:  # a peer may fail on a hard scene
-        return Missing(f"fails: {type(error).__name__}")
-    return call
 
 
 def same_partition(labels: np.ndarray, count: int, others: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ like a mammogram only as far as the work to be done on it goes.
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -60,13 +61,18 @@ def film(shape: tuple[int, int] = SHAPE) -> np.ndarray:
     return np.where(inside, np.clip(grey, 1, 2**BITS - 1), 0).astype(np.uint16)
 
 
+@cache
+def _cached_film() -> np.ndarray:
+    return film()
+
+
 def write_film(folder: Path, name: str) -> Path:
     """The film in one syntax, by its name in ``SYNTAXES``; kept if it is there already."""
     path = folder / f"{SYNTAXES[name]}.dcm"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         spacing = [SPACING_MM, SPACING_MM]
-        data = dicom_files.make_file(film(), SYNTAXES[name], bits=BITS, ImagerPixelSpacing=spacing)
+        data = dicom_files.make_file(_cached_film(), SYNTAXES[name], bits=BITS, ImagerPixelSpacing=spacing)
         partial = path.with_suffix(".part")
         partial.write_bytes(data)
         partial.rename(path)

@@ -116,6 +116,20 @@ def peer(name: str) -> Any:
         return Missing(f"{type(error).__name__}: {reason}")
 
 
+def candidate(
+    module: Any, call: Callable[[], Any], is_right: Callable[[Any], bool] | None = None
+) -> Callable[[], Any] | Missing:
+    """The call, if its module is there and its answer is right; else what is wrong."""
+    if isinstance(module, Missing):
+        return module
+    try:
+        if is_right is not None and not is_right(call()):
+            return Missing("its answer differs")
+    except Exception as error:  # a peer may fail on a hard scene
+        return Missing(f"fails: {type(error).__name__}")
+    return call
+
+
 def compare(
     job: str,
     case: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -48,13 +49,18 @@ def opencv_lesions(probability: np.ndarray, low: float, high: float, min_area: i
 
 
 def numpy_tiles(
-    image: np.ndarray, starts: list[list[int]], tile: int, weights: np.ndarray, norm: np.ndarray
+    image: np.ndarray,
+    starts: list[list[int]],
+    tile: int,
+    weights: np.ndarray,
+    norm: np.ndarray,
+    network: Callable[[np.ndarray], np.ndarray] = lambda part: part,
 ) -> np.ndarray:
-    """Slices into a tile, an identity network, and a weighted sum times a cached 1 / (sum of weights)."""
+    """Slices into a tile, a network, and a weighted sum times a cached 1 / (sum of weights)."""
     result = np.zeros(image.shape, np.float32)
     for y in starts[0]:
         for x in starts[1]:
-            part = image[y : y + tile, x : x + tile]
+            part = network(image[y : y + tile, x : x + tile])
             result[y : y + tile, x : x + tile] += part * weights
     result *= norm
     return result
