@@ -77,8 +77,9 @@ def network_line(name: str, spacing_mm: float) -> Line:
     if name == "lcx_fast":
         detector = lcx_fast.load_model()
         return lambda path: found(detector.infer(path))
-    from lcx_fast.model import model_path, read_model_spec
     from peers.pipelines import Task
+
+    from lcx_fast.model import model_path, read_model_spec
 
     spec = read_model_spec(model_path(None))
     task = Task(

@@ -37,7 +37,7 @@ TileBlender::TileBlender(const TileGrid& grid, TileWeights weights, TensorView<f
   }
   const std::size_t columns = grid.column_starts.size();
   for (std::size_t r = 0; r < grid.row_starts.size(); ++r) {
-    TileRow row{std::vector<float>(static_cast<std::size_t>(grid.shape[1]), 0.0F), true, r,
+    TileRow row{std::vector<float>(static_cast<std::size_t>(grid.shape[1]), 0.0F), r,
                 static_cast<std::int64_t>(tiles_.size())};
     const std::size_t first = tiles_.size();
     std::int64_t covered_to = 0;
@@ -62,7 +62,6 @@ TileBlender::TileBlender(const TileGrid& grid, TileWeights weights, TensorView<f
                               row.totals[static_cast<std::size_t>(start + x)]);
       }
     }
-    row.is_full = std::all_of(row.totals.begin(), row.totals.end(), [](float total) { return total > 0.0F; });
     const auto present = [&](std::size_t k) { return grid.present.begin() + static_cast<std::ptrdiff_t>(k * columns); };
     for (std::size_t k = 0; k < r; ++k) {
       if (std::equal(present(r), present(r + 1), present(k))) {
@@ -95,19 +94,37 @@ TileBlender::MapRow TileBlender::make_map_row(std::int64_t y) const {
 }
 
 void TileBlender::clear_uncovered(std::int64_t row_begin, std::int64_t row_end) const {
+  std::vector<ColumnRun> runs;
+  const MapRow* above = nullptr;
   for (std::int64_t y = row_begin; y < row_end; ++y) {
     const MapRow& row = map_row(y);
-    bool is_full = false;
-    for (std::size_t r = row.first_row; r < row.last_row; ++r) is_full |= rows_[r].is_full;
-    if (is_full) continue;
-    for (std::int64_t x = 0; x < grid_.shape[1]; ++x) {
-      bool covered = false;
-      for (std::size_t r = row.first_row; r < row.last_row; ++r) {
-        covered |= rows_[r].totals[static_cast<std::size_t>(x)] > 0.0F;
-      }
-      for (std::int64_t channel = 0; !covered && channel < map_.shape[0]; ++channel) map_(channel, y, x) = 0.0F;
+    // Map rows within the same tile rows are neighbours and lack the same columns.
+    if (above == nullptr || row.first_row != above->first_row || row.last_row != above->last_row) {
+      runs = uncovered_columns(row);
+    }
+    above = &row;
+    for (std::int64_t channel = 0; channel < map_.shape[0]; ++channel) {
+      for (const ColumnRun& run : runs)
+        std::fill(&map_(channel, y, run.begin), &map_(channel, y, run.begin) + run.count, 0.0F);
     }
   }
+}
+
+std::vector<TileBlender::ColumnRun> TileBlender::uncovered_columns(const MapRow& row) const {
+  std::vector<ColumnRun> runs;
+  for (std::int64_t x = 0; x < grid_.shape[1]; ++x) {
+    bool covered = false;
+    for (std::size_t r = row.first_row; r < row.last_row; ++r) {
+      covered |= rows_[r].totals[static_cast<std::size_t>(x)] > 0.0F;
+    }
+    if (covered) continue;
+    if (!runs.empty() && runs.back().begin + runs.back().count == x) {
+      ++runs.back().count;
+    } else {
+      runs.push_back({x, 1});
+    }
+  }
+  return runs;
 }
 
 void TileBlender::add(std::int64_t n, TensorView<const float, 3> tile) const {

@@ -59,12 +59,17 @@ class TileBlender {
   };
   struct TileRow {
     std::vector<float> totals;  // [gw]: sum of the present tiles' column weights
-    bool is_full;               // every column is covered
     std::size_t pattern;        // rows with the same columns present have the same number
     std::int64_t first_tile;
   };
 
+  struct ColumnRun {
+    std::int64_t begin;
+    std::int64_t count;
+  };
+
   MapRow make_map_row(std::int64_t y) const;
+  std::vector<ColumnRun> uncovered_columns(const MapRow& row) const;
   float row_weight(std::size_t row, std::int64_t y) const;
   void add_mixed_row(const Tile& tile, const MapRow& row, const float* from, float* to) const;
 

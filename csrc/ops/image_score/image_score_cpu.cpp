@@ -1,81 +1,161 @@
-// Works on odds, which ascend with the logit, so that only the highest few need a logarithm: exp(r z) = odds ** r.
+// Works on odds, which ascend with the logit, so that only the highest few need a logarithm: exp(r z) = odds ** r. The
+// map is read where it lies, run by run of the mask; nothing but the highest pixels is copied.
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <functional>
+#include <vector>
 
-#include "core/gather.hpp"
-#include "core/select.hpp"
 #include "core/simd.hpp"
 #include "ops/image_score/image_score.hpp"
 
 namespace lcx::cpu {
 namespace {
 
-// Probabilities are kept this far from 0 and 1 before the logit is taken.
+// Probabilities are kept this far from 0 and 1 before the logit is taken. With it, sums of odds ** 4 stay within 1e24
+// times the number of pixels.
 constexpr double kEpsilon = 1e-6;
 
 inline double odds_of(float probability) {
-  const double p = std::clamp(static_cast<double>(probability), kEpsilon, 1.0 - kEpsilon);
+  double p = static_cast<double>(probability);
+  p = p > kEpsilon ? p : kEpsilon;  // NaN too
+  p = p < 1.0 - kEpsilon ? p : 1.0 - kEpsilon;
   return p / (1.0 - p);
 }
 
-// Sum of (odds / peak) ** 4. Lanes are kept apart because the compiler may not reorder a floating-point sum.
-LCX_SIMD_CLONES double sum_fourth_powers(const float* probabilities, std::int64_t count, double peak) {
-  constexpr int kLanes = 8;
+// Sum of odds ** 4. Lanes are kept apart because the compiler may not reorder a floating-point sum.
+LCX_SIMD_CLONES double sum_fourth_powers(const float* probabilities, std::int64_t count) {
+  constexpr int kLanes = 16;
   double sums[kLanes] = {};
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
     for (int lane = 0; lane < kLanes; ++lane) {
       double p = static_cast<double>(probabilities[i + lane]);
-      p = p < kEpsilon ? kEpsilon : p;
-      p = p > 1.0 - kEpsilon ? 1.0 - kEpsilon : p;
-      const double ratio = p / ((1.0 - p) * peak);
-      sums[lane] += ratio * ratio * (ratio * ratio);
+      p = p > kEpsilon ? p : kEpsilon;
+      p = p < 1.0 - kEpsilon ? p : 1.0 - kEpsilon;
+      const double odds = p / (1.0 - p);
+      sums[lane] += odds * odds * (odds * odds);
     }
   }
   double sum = 0.0;
-  for (; i < count; ++i) sum += std::pow(odds_of(probabilities[i]) / peak, 4.0);
+  for (; i < count; ++i) {
+    const double odds = odds_of(probabilities[i]);
+    sum += odds * odds * (odds * odds);
+  }
   for (const double lane : sums) sum += lane;
   return sum;
 }
 
-double sum_powers(const std::vector<float>& probabilities, double peak, double exponent) {
-  if (exponent == 4.0) {
-    return sum_fourth_powers(probabilities.data(), static_cast<std::int64_t>(probabilities.size()), peak);
-  }
-  double sum = 0.0;
-  for (const float p : probabilities) sum += std::pow(odds_of(p) / peak, exponent);
-  return sum;
+// Whether any value is above `least`; NaN is not.
+LCX_SIMD_CLONES bool any_above(const float* values, std::int64_t count, float least) {
+  int above = 0;
+  for (std::int64_t i = 0; i < count; ++i) above |= values[i] > least ? 1 : 0;
+  return above != 0;
 }
 
-// Mean logit of the highest `count`.
-double top_mean(const std::vector<float>& probabilities, std::int64_t count) {
-  const auto size = static_cast<std::int64_t>(probabilities.size());
-  const float least = value_at_rank(probabilities, size - count);
-  std::int64_t above = 0;
-  double sum = 0.0;
-  for (const float p : probabilities) {
-    if (p <= least) continue;
-    sum += std::log(odds_of(p));
-    ++above;
+// The highest `count` of all values offered: those above the least that still counts are kept, and thinned out now and
+// then, so that nearly every value costs one vectorised comparison.
+class Highest {
+ public:
+  explicit Highest(std::int64_t count) : count_(static_cast<std::size_t>(count)) {}
+
+  void offer(const float* values, std::int64_t count) {
+    constexpr std::int64_t kBlock = 256;
+    for (std::int64_t start = 0; start < count; start += kBlock) {
+      const std::int64_t end = std::min(start + kBlock, count);
+      if (!any_above(values + start, end - start, least_)) continue;
+      for (std::int64_t i = start; i < end; ++i) {
+        if (values[i] > least_) kept_.push_back(values[i]);
+      }
+      if (kept_.size() >= 2 * count_ + kBlock) thin_out();
+    }
   }
-  sum += static_cast<double>(count - above) * std::log(odds_of(least));
-  return sum / static_cast<double>(count);
+
+  // Of the logits. What was never kept, being NaN, counts as 0.
+  double mean_logit() {
+    if (kept_.size() > count_) thin_out();
+    double sum = static_cast<double>(count_ - kept_.size()) * std::log(odds_of(0.0F));
+    for (const float p : kept_) sum += std::log(odds_of(p));
+    return sum / static_cast<double>(count_);
+  }
+
+ private:
+  void thin_out() {
+    const auto last = kept_.begin() + static_cast<std::ptrdiff_t>(count_ - 1);
+    std::nth_element(kept_.begin(), last, kept_.end(), std::greater<>());
+    least_ = *last;
+    kept_.resize(count_);
+  }
+
+  std::size_t count_;
+  float least_ = -1.0F;
+  std::vector<float> kept_;
+};
+
+// Where the run of zero (or nonzero) bytes that holds x ends; eight bytes at a time where they are all 0 or all 1.
+std::int64_t run_end(const std::uint8_t* mask, std::int64_t x, std::int64_t width) {
+  const bool inside = mask[x] != 0;
+  const std::uint64_t whole = inside ? 0x0101010101010101U : 0U;
+  for (; x + 8 <= width; x += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, mask + x, 8);
+    if (word != whole) break;
+  }
+  while (x < width && (mask[x] != 0) == inside) ++x;
+  return x;
+}
+
+// Calls `use(values, count)` for every run of pixels inside.
+template <typename Use>
+void for_each_run(TensorView<const float, 2> values, TensorView<const std::uint8_t, 2> mask, const Use& use) {
+  const std::int64_t width = values.shape[1];
+  std::vector<float> value_row(values.has_dense_rows() ? 0 : static_cast<std::size_t>(width));
+  std::vector<std::uint8_t> mask_row(mask.has_dense_rows() ? 0 : static_cast<std::size_t>(width));
+  for (std::int64_t y = 0; y < values.shape[0]; ++y) {
+    for (std::size_t x = 0; x < value_row.size(); ++x) value_row[x] = values(y, static_cast<std::int64_t>(x));
+    for (std::size_t x = 0; x < mask_row.size(); ++x) mask_row[x] = mask(y, static_cast<std::int64_t>(x));
+    const float* from = value_row.empty() ? &values(y, 0) : value_row.data();
+    const std::uint8_t* inside = mask_row.empty() ? &mask(y, 0) : mask_row.data();
+    for (std::int64_t x = 0; x < width;) {
+      const std::int64_t end = run_end(inside, x, width);
+      if (inside[x] != 0) use(from + x, end - x);
+      x = end;
+    }
+  }
+}
+
+// log(mean(odds ** r)) / r. For another r than 4 in units of the highest odds, lest a power overflow.
+double log_mean_power(TensorView<const float, 2> probability, TensorView<const std::uint8_t, 2> mask, double r,
+                      double size) {
+  double sum = 0.0;
+  if (r == 4.0) {
+    for_each_run(probability, mask, [&](const float* p, std::int64_t n) { sum += sum_fourth_powers(p, n); });
+    return std::log(sum / size) / r;
+  }
+  double peak = 0.0;
+  for_each_run(probability, mask, [&](const float* p, std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) peak = std::max(peak, odds_of(p[i]));
+  });
+  for_each_run(probability, mask, [&](const float* p, std::int64_t n) {
+    for (std::int64_t i = 0; i < n; ++i) sum += std::pow(odds_of(p[i]) / peak, r);
+  });
+  return std::log(peak) + std::log(sum / size) / r;
 }
 
 }  // namespace
 
 double image_score(TensorView<const float, 2> probability, TensorView<const std::uint8_t, 2> mask,
                    const ImageScoring& scoring) {
-  std::vector<float> inside = gather_inside(probability, mask);
-  if (inside.empty()) return 0.0;
-  for (float& p : inside) p = std::isnan(p) ? 0.0F : p;
-  const auto size = static_cast<double>(inside.size());
-  const double peak = odds_of(range_of(inside).high);
-  const double lse = std::log(peak) + std::log(sum_powers(inside, peak, scoring.lse_r) / size) / scoring.lse_r;
+  std::int64_t inside = 0;
+  for_each_run(probability, mask, [&](const float*, std::int64_t n) { inside += n; });
+  if (inside == 0) return 0.0;
+  const auto size = static_cast<double>(inside);
   const auto count = static_cast<std::int64_t>(std::max(1.0, std::ceil(scoring.top_fraction * size - 1e-9)));
-  const double top = top_mean(inside, count);
-  return 1.0 / (1.0 + std::exp(-(scoring.a1 * lse + scoring.a2 * top + scoring.b)));
+  Highest highest(count);
+  for_each_run(probability, mask, [&](const float* p, std::int64_t n) { highest.offer(p, n); });
+  const double lse = log_mean_power(probability, mask, scoring.lse_r, size);
+  return 1.0 / (1.0 + std::exp(-(scoring.a1 * lse + scoring.a2 * highest.mean_logit() + scoring.b)));
 }
 
 }  // namespace lcx::cpu
