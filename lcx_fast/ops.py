@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._core import TileGrid
+from .errors import InvalidArgument
 from .overlaps import MatchResult, Rle, box_iou, encode_rle, mask_iou, match_detections, merge_rle
 from .values import RunValues, measure_runs, percentiles, resample, resample_many, spread_mask
 
@@ -142,6 +143,7 @@ def extract_tiles(
     mask: Array | None = None,
     out: NDArray[np.float32] | None = None,
     threads: int = 0,
+    stream: Any = None,
 ) -> NDArray[np.float32]:
     """Cut an image into tiles on the model's grid: gather, area average, normalise and pad in one pass.
 
@@ -153,6 +155,7 @@ def extract_tiles(
             a normalisation).
         out: float32 [N, 1, h, w] to fill and return, instead of a new array.
         threads: most threads to use; 0 = all.
+        stream: for arrays on a GPU; see above.
 
     Returns:
         float32 [N, 1, h, w] in the order of ``grid.origins``.
@@ -160,7 +163,7 @@ def extract_tiles(
     packed = None
     if normalisation is not None:
         packed = (normalisation.low, normalisation.high, normalisation.mean, normalisation.deviation)
-    return _core.extract_tiles(image, grid, normalisation=packed, mask=mask, out=out, threads=threads)
+    return _core.extract_tiles(image, grid, normalisation=packed, mask=mask, out=out, threads=threads, stream=stream)
 
 
 def cut_tiles(
@@ -195,6 +198,7 @@ def blend_tiles(
     weights: Literal["gaussian", "constant"] = "gaussian",
     mask: Array | None = None,
     threads: int = 0,
+    stream: Any = None,
 ) -> NDArray[np.float32]:
     """Blend overlapping tiles into one map.
 
@@ -205,12 +209,13 @@ def blend_tiles(
             sigma of one eighth of the side.
         mask: as in ``plan_tiles``; the map is 0 where it is 0.
         threads: most threads to use; 0 = all.
+        stream: for arrays on a GPU; see above.
 
     Returns:
         float32 [C, H, W] of the grid's shape; each pixel is the weight-normalised mean of the tiles that cover it, or
         0 where none does.
     """
-    return _core.blend_tiles(tiles, grid, weights=weights, mask=mask, threads=threads)
+    return _core.blend_tiles(tiles, grid, weights=weights, mask=mask, threads=threads, stream=stream)
 
 
 class TileBlender:
@@ -221,7 +226,8 @@ class TileBlender:
         channels: C of the tiles.
         weights: as in ``blend_tiles``.
         mask: as in ``blend_tiles``.
-        out: float32 [C, H, W] to fill and return, instead of a new array.
+        out: float32 [C, H, W] to fill and return, instead of a new array. Tiles on a GPU need one there.
+        stream: for arrays on a GPU; see above.
     """
 
     def __init__(
@@ -232,8 +238,9 @@ class TileBlender:
         weights: Literal["gaussian", "constant"] = "gaussian",
         mask: Array | None = None,
         out: NDArray[np.float32] | None = None,
+        stream: Any = None,
     ) -> None:
-        self._core = _core.TileBlender(grid, channels=channels, weights=weights, mask=mask, out=out)
+        self._core = _core.TileBlender(grid, channels=channels, weights=weights, mask=mask, out=out, stream=stream)
 
     def add(self, n: int, tile: Array) -> None:
         """Add tile n, float32 [C, h, w] with dense rows; n = 0, 1, 2, ... in this order."""
@@ -244,16 +251,18 @@ class TileBlender:
         return self._core.finish()
 
 
-def breast_mask(image: Array) -> NDArray[np.bool_]:
+def breast_mask(image: Array, *, stream: Any = None) -> NDArray[np.bool_]:
     """Where the breast is, on a coarse image; ``lcx_fast.breast_mask`` does it for an image of any size.
 
     Args:
-        image: float32 [h, w], brighter = denser, at most 1024 a side.
+        image: float32 [h, w], brighter = denser, at most 1024 a side. One on a GPU is copied to the CPU, where the work
+            is done, and its mask copied back.
+        stream: for an array on a GPU; see above. Waited for.
 
     Returns:
         bool [h, w].
     """
-    return _core.breast_mask(image)
+    return _core.breast_mask(image, stream=stream)
 
 
 def label_components(
@@ -273,30 +282,36 @@ def label_components(
     return _core.label_components(mask, connectivity=connectivity, threads=threads, stream=stream)
 
 
-def region_props(labels: Array, values: Array | None = None, *, count: int | None = None) -> RegionProps:
+def region_props(
+    labels: Array, values: Array | None = None, *, count: int | None = None, stream: Any = None
+) -> RegionProps:
     """Measure labelled regions.
 
     Args:
         labels: int32 [H, W], 0 = background.
         values: float32 [H, W] without NaN, to be summarised per region.
-        count: the highest label; found by a pass over ``labels`` if not given.
+        count: the highest label; found by a pass over ``labels`` if not given, which takes them on the CPU.
+        stream: for arrays on a GPU; see above. Waited for.
     """
     if count is None:
+        if not isinstance(labels, np.ndarray) and hasattr(labels, "__cuda_array_interface__"):
+            raise InvalidArgument("labels are on a GPU; pass their count too, which label_components returns")
         count = int(np.max(labels, initial=0))
-    return RegionProps(**_core.region_props(labels, values, count=count))
+    return RegionProps(**_core.region_props(labels, values, count=count, stream=stream))
 
 
-def fill_holes(mask: Array, *, threads: int = 0) -> NDArray[np.bool_]:
+def fill_holes(mask: Array, *, threads: int = 0, stream: Any = None) -> NDArray[np.bool_]:
     """Make background that is not 4-connected to the border foreground.
 
     Args:
         mask: bool or uint8 [H, W], nonzero = foreground.
         threads: most threads to use; 0 = all.
+        stream: for arrays on a GPU; see above.
     """
-    return _core.fill_holes(mask, threads=threads)
+    return _core.fill_holes(mask, threads=threads, stream=stream)
 
 
-def trace_contours(mask: Array, *, threads: int = 0) -> Contours:
+def trace_contours(mask: Array, *, threads: int = 0, stream: Any = None) -> Contours:
     """Trace the exact outlines of a mask: outer ones clockwise on screen, holes the other way.
 
     The polygons run along pixel edges; ``fill_polygons`` gives the mask back.
@@ -304,8 +319,9 @@ def trace_contours(mask: Array, *, threads: int = 0) -> Contours:
     Args:
         mask: bool or uint8 [H, W], nonzero = foreground, 8-connected.
         threads: most threads to use; 0 = all.
+        stream: for arrays on a GPU; see above. Waited for.
     """
-    return Contours(*_core.trace_contours(mask, threads=threads))
+    return Contours(*_core.trace_contours(mask, threads=threads, stream=stream))
 
 
 def fill_polygons(polygons: list[NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.int32]:
@@ -332,6 +348,7 @@ def find_lesions(
     min_area: int = 1,
     fill_holes: bool = True,
     threads: int = 0,
+    stream: Any = None,
 ) -> Regions:
     """Find lesions in a probability map.
 
@@ -346,12 +363,13 @@ def find_lesions(
         min_area: pixels, after hole filling.
         fill_holes: whether to fill holes.
         threads: most threads to use; 0 = all.
+        stream: for arrays on a GPU; see above. Waited for.
 
     Returns:
         The lesions in raster order of their first pixel.
     """
     found = _core.find_lesions(
-        probability, low=low, high=high, min_area=min_area, fill_holes=fill_holes, threads=threads
+        probability, low=low, high=high, min_area=min_area, fill_holes=fill_holes, threads=threads, stream=stream
     )
     found["outlines"] = tuple(found["outlines"])
     return Regions(**found)

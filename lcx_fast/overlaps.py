@@ -42,6 +42,7 @@ def box_iou(
     format: Literal["xyxy", "xywh"] = "xyxy",
     crowd: Array | None = None,
     threads: int = 0,
+    stream: Any = None,
 ) -> NDArray[Any]:
     """Intersection over union of each predicted with each reference box.
 
@@ -51,11 +52,12 @@ def box_iou(
         format: the four numbers: two corners ``(x0, y0, x1, y1)``, or COCO's ``(x, y, width, height)``.
         crowd: bool or uint8 [G]; for a crowd the overlap is intersection over the predicted box's area.
         threads: most threads to use; 0 = all.
+        stream: for arrays on a GPU; see ``lcx_fast.ops``.
 
     Returns:
         [D, G] of the same dtype. Boxes without area or with a coordinate that is not finite overlap nothing.
     """
-    iou: NDArray[Any] = _core.box_iou(predicted, reference, format=format, crowd=crowd, threads=threads)
+    iou: NDArray[Any] = _core.box_iou(predicted, reference, format=format, crowd=crowd, threads=threads, stream=stream)
     return iou
 
 
@@ -65,6 +67,7 @@ def mask_iou(
     *,
     crowd: Array | None = None,
     threads: int = 0,
+    stream: Any = None,
 ) -> NDArray[np.float64]:
     """Intersection over union of each predicted with each reference mask.
 
@@ -73,6 +76,7 @@ def mask_iou(
         reference: G masks of the same shape, in the same form.
         crowd: bool or uint8 [G]; for a crowd the overlap is intersection over the predicted mask's area.
         threads: most threads to use; 0 = all.
+        stream: for arrays on a GPU; see ``lcx_fast.ops``.
 
     Returns:
         float64 [D, G]; two empty masks score 0.
@@ -92,7 +96,7 @@ def mask_iou(
         pixels = predicted.shape[1] * predicted.shape[2]
         predicted = predicted.reshape((len(predicted), pixels))
         reference = reference.reshape((len(reference), pixels))
-    return _core.mask_iou(predicted, reference, crowd=crowd, threads=threads)
+    return _core.mask_iou(predicted, reference, crowd=crowd, threads=threads, stream=stream)
 
 
 def match_detections(
@@ -101,6 +105,7 @@ def match_detections(
     thresholds: Sequence[float] | NDArray[np.float64],
     ignore: Array | None = None,
     crowd: Array | None = None,
+    stream: Any = None,
 ) -> MatchResult:
     """Match detections to references greedily, one to one, by COCO's rules.
 
@@ -114,10 +119,10 @@ def match_detections(
         ignore: bool or uint8 [G]: references that count neither as found nor as missed.
         crowd: bool or uint8 [G]: references that any number of detections may take. COCO ignores crowds too: pass
             them in ``ignore`` as well.
+        stream: for arrays on a GPU; see ``lcx_fast.ops``.
     """
-    return MatchResult(
-        *_core.match_detections(iou, thresholds=[float(t) for t in thresholds], ignore=ignore, crowd=crowd)
-    )
+    levels = [float(t) for t in thresholds]
+    return MatchResult(*_core.match_detections(iou, thresholds=levels, ignore=ignore, crowd=crowd, stream=stream))
 
 
 def encode_rle(mask: Array) -> Rle:

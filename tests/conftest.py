@@ -16,13 +16,14 @@ def emulated(request, monkeypatch):
     """The emulated core in place of the compiled one in ``lcx_fast.ops``, under one schedule after another."""
     import fake_cuda
 
-    from lcx_fast import ops
+    from lcx_fast import ops, overlaps
 
     core = fake_cuda.core()
     kind, seed = request.param.rsplit(" ", 1)
     core.emulation.reset()
     core.emulation.set_schedule(kind, int(seed))
-    monkeypatch.setattr(ops, "_core", core)
+    for module in (ops, overlaps):
+        monkeypatch.setattr(module, "_core", core)
     yield core
     core.emulation.set_schedule("in order", 0)
 

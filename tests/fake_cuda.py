@@ -21,7 +21,7 @@ import numpy as np
 
 ROOT = Path(__file__).parent.parent
 #: Name and seed of the emulation's schedules that tests go through.
-SCHEDULES = [("in order", 0), ("reversed", 0), ("random", 1), ("random", 2)]
+SCHEDULES = [("in order", 0), ("reversed", 0), ("random", 1)]
 
 
 def build_folder(*options: str, name: str = "emulated") -> Path:

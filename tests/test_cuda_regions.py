@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_cuda import FakeCudaArray, to_numpy
 
-from lcx_fast import _core, ops
+from lcx_fast import InvalidArgument, _core, ops
 
 SHAPES = [(1, 1), (1, 70), (65, 1), (2, 31), (3, 32), (5, 33), (31, 64), (40, 257), (70, 130)]
 
@@ -38,3 +38,149 @@ def test_labels_are_those_of_the_cpu(emulated, shape, connectivity):
         expected, expected_count = _core.label_components(mask, connectivity=connectivity, threads=1)
         assert count == expected_count
         assert np.array_equal(to_numpy(labels), expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_holes_are_filled_as_on_the_cpu(emulated, shape):
+    for mask in masks(shape, np.random.default_rng(1)):
+        filled = ops.fill_holes(FakeCudaArray(mask))
+        assert filled.dtype == bool
+        assert np.array_equal(to_numpy(filled), _core.fill_holes(mask, threads=1))
+
+
+def values_of(kind, shape, rng):
+    values = rng.normal(size=shape).astype(np.float32)
+    if kind == "probabilities":
+        values = rng.random(shape, np.float32)
+    elif kind == "few":
+        values = rng.integers(0, 3, shape).astype(np.float32)
+    elif kind == "wild":
+        values = (values * 10.0 ** rng.integers(-44, 38, shape)).astype(np.float32)
+    elif kind == "infinite":
+        values[rng.random(shape) < 0.02] = np.inf
+        values[rng.random(shape) < 0.02] = -np.inf
+    return values
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 33), (33, 64), (60, 257)], ids=str)
+@pytest.mark.parametrize("kind", [None, "normal", "probabilities", "few", "wild", "infinite"])
+def test_measurements_are_those_of_the_cpu(emulated, shape, kind):
+    rng = np.random.default_rng(2)
+    values = None if kind is None else values_of(kind, shape, rng)
+    for count in (0, 1, 7, 300):
+        labels = rng.integers(0, count + 1, shape).astype(np.int32)
+        if count == 7:
+            labels = np.sort(labels, axis=1)
+        found = ops.region_props(FakeCudaArray(labels), None if values is None else FakeCudaArray(values), count=count)
+        expected = _core.region_props(labels, values, count=count)
+        for name in ("area", "bounding_box", "centroid"):
+            np.testing.assert_array_equal(getattr(found, name), expected[name])
+        if values is None:
+            assert found.mean is None
+            continue
+        with np.errstate(invalid="ignore"):
+            np.testing.assert_array_equal(found.max, expected["max"])
+            scale = np.abs(values[np.isfinite(values)]).max(initial=0) if kind in ("normal", "wild", "infinite") else 0
+            for name in ("mean", "top_mean"):
+                np.testing.assert_allclose(getattr(found, name), expected[name], rtol=1e-6, atol=1e-7 * scale)
+
+
+def test_many_labels_are_measured_in_portions(emulated):
+    labels = (np.arange(200 * 200, dtype=np.int32) // 2 + 1).reshape(200, 200)
+    values = np.random.default_rng(4).random(labels.shape, np.float32)
+    found = ops.region_props(FakeCudaArray(labels), FakeCudaArray(values), count=20000)
+    expected = _core.region_props(labels, values, count=20000)
+    for name, column in expected.items():
+        np.testing.assert_allclose(getattr(found, name), column, rtol=1e-6)
+
+
+def test_labels_out_of_range_are_refused(emulated):
+    for wrong in (-1, 4):
+        labels = np.ones((5, 40), np.int32)
+        labels[3, 35] = wrong
+        with pytest.raises(InvalidArgument, match=f"label {wrong}; must be within 0 and count"):
+            ops.region_props(FakeCudaArray(labels), count=3)
+    with pytest.raises(InvalidArgument, match="pass their count"):
+        ops.region_props(FakeCudaArray(np.ones((5, 40), np.int32)))
+    with pytest.raises(InvalidArgument, match="both must be on one device"):
+        labels = FakeCudaArray(np.ones((5, 40), np.int32))
+        ops.region_props(labels, np.ones((5, 40), np.float32), count=1)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_contours_are_those_of_the_cpu(emulated, shape):
+    for mask in list(masks(shape, np.random.default_rng(5)))[2::3]:
+        found = ops.trace_contours(FakeCudaArray(mask))
+        polygons, is_hole = _core.trace_contours(mask, threads=1)
+        assert np.array_equal(found.is_hole, is_hole)
+        assert len(found.polygons) == len(polygons)
+        for own, expected in zip(found.polygons, polygons, strict=True):
+            assert np.array_equal(own, expected)
+
+
+def check_lesions(found, expected):
+    assert len(found) == len(expected["area"])
+    for name in ("area", "bounding_box", "centroid", "max"):
+        np.testing.assert_array_equal(getattr(found, name), expected[name])
+    for name in ("mean", "top_mean"):
+        np.testing.assert_allclose(getattr(found, name), expected[name], rtol=1e-6)
+    assert len(found.outlines) == len(expected["outlines"])
+    for own, outline in zip(found.outlines, expected["outlines"], strict=True):
+        np.testing.assert_array_equal(own, outline)
+
+
+def probability_map(kind, shape, rng):
+    values = rng.random(shape, np.float32)
+    if kind == "smooth":
+        for _ in range(2):
+            values = sum(np.roll(values, s, a) for s in (-1, 0, 1) for a in (0, 1)) / 6
+        values = ((values - values.min()) / max(float(np.ptp(values)), 1e-9)).astype(np.float32)
+    elif kind == "nan":
+        values[rng.random(shape) < 0.1] = np.nan
+    elif kind == "full":
+        values[:] = 1
+    return values
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 40), (33, 64), (50, 130)], ids=str)
+@pytest.mark.parametrize("kind", ["noise", "smooth", "nan", "full"])
+def test_lesions_are_those_of_the_cpu(emulated, shape, kind):
+    values = probability_map(kind, shape, np.random.default_rng(6))
+    for low, high, min_area, fill in [
+        (0.5, 0.5, 1, True),
+        (0.4, 0.8, 1, True),
+        (0.5, 0.9, 4, False),
+        (0.7, 0.7, 2, True),
+    ]:
+        options = {"low": low, "high": high, "min_area": min_area, "fill_holes": bool(fill)}
+        found = ops.find_lesions(FakeCudaArray(values), **options)
+        check_lesions(found, _core.find_lesions(values, **options, threads=1))
+
+
+def test_more_lesions_and_edges_than_there_was_room_for(emulated):
+    values = np.zeros((130, 300), np.float32)
+    values[::2, ::2] = 0.9
+    on_device = FakeCudaArray(values)
+    before = emulated.emulation.counters()["waits"]
+    found = ops.find_lesions(on_device)
+    assert emulated.emulation.counters()["waits"] - before == 2
+    check_lesions(found, _core.find_lesions(values, low=0.5, high=0.5, min_area=1, fill_holes=True, threads=1))
+    assert len(found) == 65 * 150
+    contours = ops.trace_contours(FakeCudaArray(values > 0.5))
+    assert len(contours.polygons) == 65 * 150
+
+
+def test_lesions_take_one_wait(emulated):
+    values = FakeCudaArray(probability_map("smooth", (40, 50), np.random.default_rng(7)))
+    before = emulated.emulation.counters()
+    ops.find_lesions(values)
+    assert emulated.emulation.counters()["waits"] - before["waits"] == 1
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0)])
+def test_empty_arrays(emulated, shape):
+    assert ops.label_components(FakeCudaArray(np.zeros(shape, bool)))[1] == 0
+    assert ops.fill_holes(FakeCudaArray(np.zeros(shape, bool))).shape == shape
+    assert len(ops.region_props(FakeCudaArray(np.zeros(shape, np.int32)), count=2)) == 2
+    assert len(ops.find_lesions(FakeCudaArray(np.zeros(shape, np.float32)))) == 0
+    assert not ops.trace_contours(FakeCudaArray(np.zeros(shape, bool))).polygons

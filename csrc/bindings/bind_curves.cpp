@@ -2,6 +2,7 @@
 
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/call.hpp"
 #include "ops/distance_transform/distance_transform.hpp"
 #include "ops/pixel_curve/pixel_curve.hpp"
 #include "ops/pixel_histogram/pixel_histogram.hpp"
@@ -9,12 +10,14 @@
 namespace lcx::bindings {
 namespace {
 
-void bind_pixel_histogram(const py::object& scores, const py::object& labels, const py::object& counts, int threads) {
-  const auto scores_view = view<const std::uint16_t, 1>(scores, "scores");
-  const auto labels_view = view<const std::uint8_t, 1>(labels, "labels");
-  const auto counts_view = view<std::int64_t, 2>(counts, "counts");
+void bind_pixel_histogram(const py::object& scores, const py::object& labels, const py::object& counts, int threads,
+                          const py::object& stream) {
+  Call call(stream);
+  const auto scores_view = call.view<const std::uint16_t, 1>(scores, "scores");
+  const auto labels_view = call.view<const std::uint8_t, 1>(labels, "labels");
+  const auto counts_view = call.view<std::int64_t, 2>(counts, "counts");
   const py::gil_scoped_release release;
-  pixel_histogram(scores_view, labels_view, counts_view, threads);
+  pixel_histogram(scores_view, labels_view, counts_view, threads, call.stream());
 }
 
 py::tuple bind_rank_areas(const py::object& scores, const py::object& labels, int threads) {
@@ -64,7 +67,7 @@ py::array bind_distance_transform(const py::object& mask, std::array<double, 2> 
 
 void bind_curves(py::module_& module) {
   module.def("pixel_histogram", &bind_pixel_histogram, py::arg("scores"), py::arg("labels"), py::arg("counts"),
-             py::kw_only(), py::arg("threads"));
+             py::kw_only(), py::arg("threads"), py::arg("stream") = py::none());
   module.def("rank_areas", &bind_rank_areas, py::arg("scores"), py::arg("labels"), py::kw_only(), py::arg("threads"));
   module.def("count_areas", &bind_count_areas, py::arg("positives"), py::arg("negatives"));
   module.def("count_scores", &bind_count_scores, py::arg("scores"), py::arg("labels"), py::kw_only(),

@@ -4,6 +4,7 @@
 
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/call.hpp"
 #include "ops/box_iou/box_iou.hpp"
 #include "ops/encode_rle/encode_rle.hpp"
 #include "ops/mask_iou/mask_iou.hpp"
@@ -30,35 +31,37 @@ TensorView<const std::uint8_t, 1> optional_flags(const py::object& flags, const 
   return flags.is_none() ? TensorView<const std::uint8_t, 1>{} : view<const std::uint8_t, 1>(flags, name);
 }
 
-py::array bind_box_iou(const py::object& predicted, const py::object& reference, const std::string& format,
-                       const py::object& crowd, int threads) {
-  const py::array boxes = as_array(predicted, "predicted");
+py::object bind_box_iou(const py::object& predicted, const py::object& reference, const std::string& format,
+                        const py::object& crowd, int threads, const py::object& stream) {
+  Call call(stream);
+  const Array boxes = call.array(predicted, "predicted");
   const BoxFormat kind = box_format(format);
-  const auto crowd_view = optional_flags(crowd, "crowd");
-  py::array result;
+  const auto crowd_view = call.optional_view<const std::uint8_t, 1>(crowd, "crowd");
+  py::object result;
   dispatch<2, float, double>(boxes, "predicted", [&]<typename T>(TensorView<const T, 2> predicted_view) {
-    const auto reference_view = view<const T, 2>(reference, "reference");
-    auto [array, iou] = make_array<T, 2>({predicted_view.shape[0], reference_view.shape[0]});
+    const auto reference_view = call.view<const T, 2>(reference, "reference");
+    const auto iou = call.make<T, 2>({predicted_view.shape[0], reference_view.shape[0]}, false);
     {
       const py::gil_scoped_release release;
-      box_iou(predicted_view, reference_view, kind, crowd_view, iou, threads);
+      box_iou(predicted_view, reference_view, kind, crowd_view, iou.view, threads, call.stream());
     }
-    result = array;
+    result = iou.get();
   });
   return result;
 }
 
-py::array bind_mask_iou(const py::object& predicted, const py::object& reference, const py::object& crowd,
-                        int threads) {
-  const auto predicted_view = view<const std::uint8_t, 2>(predicted, "predicted");
-  const auto reference_view = view<const std::uint8_t, 2>(reference, "reference");
-  const auto crowd_view = optional_flags(crowd, "crowd");
-  auto [array, iou] = make_array<double, 2>({predicted_view.shape[0], reference_view.shape[0]});
+py::object bind_mask_iou(const py::object& predicted, const py::object& reference, const py::object& crowd, int threads,
+                         const py::object& stream) {
+  Call call(stream);
+  const auto predicted_view = call.view<const std::uint8_t, 2>(predicted, "predicted");
+  const auto reference_view = call.view<const std::uint8_t, 2>(reference, "reference");
+  const auto crowd_view = call.optional_view<const std::uint8_t, 1>(crowd, "crowd");
+  const auto iou = call.make<double, 2>({predicted_view.shape[0], reference_view.shape[0]}, false);
   {
     const py::gil_scoped_release release;
-    mask_iou(predicted_view, reference_view, crowd_view, iou, threads);
+    mask_iou(predicted_view, reference_view, crowd_view, iou.view, threads, call.stream());
   }
-  return array;
+  return iou.get();
 }
 
 std::vector<ColumnRunsView> views_of(const std::vector<const ColumnRuns*>& masks) {
@@ -82,21 +85,23 @@ py::array bind_rle_iou(const std::vector<const ColumnRuns*>& predicted, const st
 }
 
 py::tuple bind_match_detections(const py::object& iou, const std::vector<double>& thresholds, const py::object& ignore,
-                                const py::object& crowd) {
-  const auto ignore_view = optional_flags(ignore, "ignore");
-  const auto crowd_view = optional_flags(crowd, "crowd");
+                                const py::object& crowd, const py::object& stream) {
+  Call call(stream);
+  const Array overlaps = call.array(iou, "iou");
+  const auto ignore_view = call.optional_view<const std::uint8_t, 1>(ignore, "ignore");
+  const auto crowd_view = call.optional_view<const std::uint8_t, 1>(crowd, "crowd");
   py::tuple result;
-  dispatch<2, float, double>(as_array(iou, "iou"), "iou", [&]<typename T>(TensorView<const T, 2> iou_view) {
+  dispatch<2, float, double>(overlaps, "iou", [&]<typename T>(TensorView<const T, 2> iou_view) {
     const auto rows = static_cast<std::int64_t>(thresholds.size());
-    auto [to_reference, to_reference_view] = make_array<std::int32_t, 2>({rows, iou_view.shape[0]});
-    auto [to_detection, to_detection_view] = make_array<std::int32_t, 2>({rows, iou_view.shape[1]});
-    auto [ignored, ignored_view] = make_array<std::uint8_t, 2>({rows, iou_view.shape[0]});
+    const auto to_reference = call.make<std::int32_t, 2>({rows, iou_view.shape[0]}, false);
+    const auto to_detection = call.make<std::int32_t, 2>({rows, iou_view.shape[1]}, false);
+    const auto ignored = call.make<std::uint8_t, 2>({rows, iou_view.shape[0]}, false, true);
     {
       const py::gil_scoped_release release;
       match_detections(iou_view, std::span<const double>(thresholds), ignore_view, crowd_view,
-                       {to_reference_view, to_detection_view, ignored_view});
+                       {to_reference.view, to_detection.view, ignored.view}, call.stream());
     }
-    result = py::make_tuple(to_reference, to_detection, ignored.attr("view")("bool"));
+    result = py::make_tuple(to_reference.get(), to_detection.get(), ignored.get());
   });
   return result;
 }
@@ -214,13 +219,13 @@ void bind_rle(py::module_& module) {
 void bind_evaluation(py::module_& module) {
   bind_rle(module);
   module.def("box_iou", &bind_box_iou, py::arg("predicted"), py::arg("reference"), py::kw_only(), py::arg("format"),
-             py::arg("crowd"), py::arg("threads"));
+             py::arg("crowd"), py::arg("threads"), py::arg("stream") = py::none());
   module.def("mask_iou", &bind_mask_iou, py::arg("predicted"), py::arg("reference"), py::kw_only(), py::arg("crowd"),
-             py::arg("threads"));
+             py::arg("threads"), py::arg("stream") = py::none());
   module.def("rle_iou", &bind_rle_iou, py::arg("predicted"), py::arg("reference"), py::kw_only(), py::arg("crowd"),
              py::arg("threads"));
   module.def("match_detections", &bind_match_detections, py::arg("iou"), py::kw_only(), py::arg("thresholds"),
-             py::arg("ignore"), py::arg("crowd"));
+             py::arg("ignore"), py::arg("crowd"), py::arg("stream") = py::none());
   module.def("encode_rle", &bind_encode_rle, py::arg("mask"));
   module.def("merge_rle", &bind_merge, py::arg("masks"), py::kw_only(), py::arg("mode"));
 }

@@ -31,14 +31,15 @@ py::tuple bind_label_components(const py::object& mask, int connectivity, int th
   return py::make_tuple(labels.get(), count);
 }
 
-py::array bind_fill_holes(const py::object& mask, int threads) {
-  const auto mask_view = view<const std::uint8_t, 2>(mask, "mask");
-  auto [array, filled] = make_zeros<std::uint8_t, 2>(mask_view.shape);
+py::object bind_fill_holes(const py::object& mask, int threads, const py::object& stream) {
+  Call call(stream);
+  const auto mask_view = call.view<const std::uint8_t, 2>(mask, "mask");
+  const auto filled = call.make<std::uint8_t, 2>(mask_view.shape, true, true);
   {
     const py::gil_scoped_release release;
-    fill_holes(mask_view, filled, threads);
+    fill_holes(mask_view, filled.view, threads, call.stream());
   }
-  return array.attr("view")("bool").cast<py::array>();
+  return filled.get();
 }
 
 py::dict geometry_table(const std::vector<RegionGeometry>& regions) {
@@ -69,13 +70,15 @@ void add_values(py::dict& result, const std::vector<RegionValues>& values) {
   result["top_mean"] = column(&RegionValues::top_mean);
 }
 
-py::dict bind_region_props(const py::object& labels, const py::object& values, std::int32_t count) {
-  const auto labels_view = view<const std::int32_t, 2>(labels, "labels");
-  const auto values_view = values.is_none() ? TensorView<const float, 2>{} : view<const float, 2>(values, "values");
+py::dict bind_region_props(const py::object& labels, const py::object& values, std::int32_t count,
+                           const py::object& stream) {
+  Call call(stream);
+  const auto labels_view = call.view<const std::int32_t, 2>(labels, "labels");
+  const auto values_view = call.optional_view<const float, 2>(values, "values");
   RegionProps props;
   {
     const py::gil_scoped_release release;
-    props = region_props(labels_view, values_view, count);
+    props = region_props(labels_view, values_view, count, call.stream());
   }
   py::dict result = geometry_table(props.geometry);
   if (!values.is_none()) add_values(result, props.values);
@@ -105,12 +108,13 @@ py::list polygon_list(const Polygons<T>& polygons) {
   return result;
 }
 
-py::tuple bind_trace_contours(const py::object& mask, int threads) {
-  const auto mask_view = view<const std::uint8_t, 2>(mask, "mask");
+py::tuple bind_trace_contours(const py::object& mask, int threads, const py::object& stream) {
+  Call call(stream);
+  const auto mask_view = call.view<const std::uint8_t, 2>(mask, "mask");
   Contours contours;
   {
     const py::gil_scoped_release release;
-    contours = trace_contours(mask_view, threads);
+    contours = trace_contours(mask_view, threads, call.stream());
   }
   py::array_t<bool> is_hole(static_cast<py::ssize_t>(contours.is_hole.size()));
   for (std::size_t i = 0; i < contours.is_hole.size(); ++i) {
@@ -120,12 +124,13 @@ py::tuple bind_trace_contours(const py::object& mask, int threads) {
 }
 
 py::dict bind_find_lesions(const py::object& map, float low, float high, std::int64_t min_area, bool fill_holes,
-                           int threads) {
-  const auto map_view = view<const float, 2>(map, "map");
+                           int threads, const py::object& stream) {
+  Call call(stream);
+  const auto map_view = call.view<const float, 2>(map, "map");
   Lesions lesions;
   {
     const py::gil_scoped_release release;
-    lesions = find_lesions(map_view, {low, high, min_area, fill_holes}, threads);
+    lesions = find_lesions(map_view, {low, high, min_area, fill_holes}, threads, call.stream());
   }
   py::dict result = geometry_table(lesions.geometry);
   add_values(result, lesions.values);
@@ -160,12 +165,15 @@ py::array bind_fill_polygons(const py::object& points, const py::object& offsets
 void bind_regions(py::module_& module) {
   module.def("label_components", &bind_label_components, py::arg("mask"), py::kw_only(), py::arg("connectivity"),
              py::arg("threads"), py::arg("stream") = py::none());
-  module.def("fill_holes", &bind_fill_holes, py::arg("mask"), py::kw_only(), py::arg("threads"));
-  module.def("region_props", &bind_region_props, py::arg("labels"), py::arg("values"), py::kw_only(), py::arg("count"));
+  module.def("fill_holes", &bind_fill_holes, py::arg("mask"), py::kw_only(), py::arg("threads"),
+             py::arg("stream") = py::none());
+  module.def("region_props", &bind_region_props, py::arg("labels"), py::arg("values"), py::kw_only(), py::arg("count"),
+             py::arg("stream") = py::none());
   module.def("measure_runs", &bind_measure_runs, py::arg("values"), py::arg("runs"));
-  module.def("trace_contours", &bind_trace_contours, py::arg("mask"), py::kw_only(), py::arg("threads"));
+  module.def("trace_contours", &bind_trace_contours, py::arg("mask"), py::kw_only(), py::arg("threads"),
+             py::arg("stream") = py::none());
   module.def("find_lesions", &bind_find_lesions, py::arg("map"), py::kw_only(), py::arg("low"), py::arg("high"),
-             py::arg("min_area"), py::arg("fill_holes"), py::arg("threads"));
+             py::arg("min_area"), py::arg("fill_holes"), py::arg("threads"), py::arg("stream") = py::none());
   module.def("fill_polygons", &bind_fill_polygons, py::arg("points"), py::arg("offsets"), py::kw_only(),
              py::arg("height"), py::arg("width"));
 }

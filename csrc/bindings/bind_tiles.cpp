@@ -4,7 +4,9 @@
 
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/call.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
+#include "ops/blend_tiles/device_blender.hpp"
 #include "ops/blend_tiles/tile_blender.hpp"
 #include "ops/breast_mask/breast_mask.hpp"
 #include "ops/extract_tiles/extract_tiles.hpp"
@@ -40,19 +42,25 @@ std::optional<Normalisation> normalisation_of(const std::optional<std::array<flo
   return Normalisation{n[0], n[1], n[2], n[3]};
 }
 
-py::array bind_extract_tiles(const py::object& image, const TileGrid& grid,
-                             std::optional<std::array<float, 4>> normalisation, const py::object& mask,
-                             const py::object& out, int threads) {
-  const py::array pixels = as_array(image, "image");
-  const auto mask_view = optional_mask(mask);
+py::object bind_extract_tiles(const py::object& image, const TileGrid& grid,
+                              std::optional<std::array<float, 4>> normalisation, const py::object& mask,
+                              const py::object& out, int threads, const py::object& stream) {
+  Call call(stream);
+  const Array pixels = call.array(image, "image");
+  const auto mask_view = call.optional_view<const std::uint8_t, 2>(mask, "mask");
   const auto normalise = normalisation_of(normalisation);
-  const py::array array = tiles_array(grid, out);
-  const auto tiles = view<float, 4>(array, "out");
+  Result<float, 4> result;
+  if (out.is_none()) {
+    result = call.make<float, 4>({grid.tile_count(), 1, grid.tile_shape[0], grid.tile_shape[1]}, false);
+  } else {
+    result.view = call.view<float, 4>(out, "out");
+    require_argument(result.view.empty() || result.view.has_dense_rows(), "out needs dense rows");
+  }
   dispatch<2, std::uint8_t, std::uint16_t, std::int16_t, float>(pixels, "image", [&](auto image_view) {
     const py::gil_scoped_release release;
-    extract_tiles(image_view, grid, normalise, mask_view, tiles, threads);
+    extract_tiles(image_view, grid, normalise, mask_view, result.view, threads, call.stream());
   });
-  return array;
+  return out.is_none() ? result.get() : out;
 }
 
 py::array bind_cut_tiles(const py::object& averages, const TileGrid& grid,
@@ -75,84 +83,108 @@ TileWeights weights_of(const std::string& name) {
   return name == "gaussian" ? TileWeights::kGaussian : TileWeights::kConstant;
 }
 
-/// cpu::TileBlender with the map it fills and the mask it clears by.
+/// A TileBlender of either device with the map it fills and the mask it clears by. The device is that of `out`, else
+/// that of the mask, else the CPU.
 class Blender {
  public:
   Blender(const TileGrid& grid, std::int64_t channels, const std::string& weights, const py::object& mask,
-          const py::object& out)
-      : mask_(mask),
-        mask_view_(optional_mask(mask)),
-        map_(make_map(grid, channels, out)),
-        blender_(grid, weights_of(weights), view<float, 3>(map_, "map")) {
-    blender_.clear_uncovered(0, grid.shape[0]);
+          const py::object& out, const py::object& stream)
+      : call_(stream), grid_(grid) {
+    require_argument(channels >= 1, "channels ", channels, "; at least 1");
+    const std::array<std::int64_t, 3> shape{channels, grid.shape[0], grid.shape[1]};
+    if (!out.is_none()) {
+      map_view_ = call_.view<float, 3>(out, "out");
+      require_argument(map_view_.shape == shape, "out is ", shape_text(map_view_.shape),
+                       "; needed: ", shape_text(shape));
+      require_argument(map_view_.has_dense_rows(), "out must have dense rows");
+    }
+    mask_view_ = call_.optional_view<const std::uint8_t, 2>(mask, "mask");
+    if (out.is_none()) {
+      const auto map = call_.make<float, 3>(shape, false);
+      map_view_ = map.view;
+      map_ = map.get();
+    } else {
+      map_ = out;
+    }
+    require_argument(mask_view_.empty() || mask_view_.device == map_view_.device, "map is on ",
+                     to_string(map_view_.device), ", mask on ", to_string(mask_view_.device),
+                     "; both must be on one device");
+    if (map_view_.device.type == DeviceType::kCuda) {
+      device_blender_.emplace(grid, weights_of(weights), map_view_, call_.stream());
+    } else {
+      blender_.emplace(grid, weights_of(weights), map_view_);
+      blender_->clear_uncovered(0, grid.shape[0]);
+    }
   }
 
   void add(std::int64_t n, const py::object& tile) {
-    const auto& grid = blender_.grid();
-    require_argument(n == next_ && n < blender_.tile_count(), "tile ", n, "; the next one is ", next_, " of ",
-                     blender_.tile_count());
-    const auto tile_view = view<const float, 3>(tile, "tile");
-    const std::array<std::int64_t, 3> expected{map_.shape(0), grid.tile_shape[0], grid.tile_shape[1]};
+    require_argument(n == next_ && n < grid_.tile_count(), "tile ", n, "; the next one is ", next_, " of ",
+                     grid_.tile_count());
+    const Array array = call_.array(tile, "tile");
+    const auto tile_view = view<const float, 3>(array, "tile");
+    const std::array<std::int64_t, 3> expected{map_view_.shape[0], grid_.tile_shape[0], grid_.tile_shape[1]};
     require_argument(tile_view.shape == expected, "tile is ", shape_text(tile_view.shape),
                      "; needed: ", shape_text(expected));
     require_argument(tile_view.has_dense_rows(), "tile needs dense rows; pass a copy");
+    require_argument(tile_view.device == map_view_.device, "tile is on ", to_string(tile_view.device), ", map on ",
+                     to_string(map_view_.device), "; both must be on one device: pass out");
     ++next_;
     const py::gil_scoped_release release;
-    blender_.add(n, tile_view);
+    if (blender_) {
+      blender_->add(n, tile_view);
+    } else {
+      device_blender_->add(n, tile_view);
+    }
   }
 
-  py::array finish() {
-    require_argument(next_ == blender_.tile_count(), "only ", next_, " of ", blender_.tile_count(),
-                     " tiles were added");
+  py::object finish() {
+    require_argument(next_ == grid_.tile_count(), "only ", next_, " of ", grid_.tile_count(), " tiles were added");
     {
       const py::gil_scoped_release release;
-      blender_.clear_outside(mask_view_, 0, blender_.grid().shape[0]);
+      if (blender_) {
+        blender_->clear_outside(mask_view_, 0, grid_.shape[0]);
+      } else if (!mask_view_.empty()) {
+        device_blender_->clear_outside(mask_view_);
+      }
     }
     return map_;
   }
 
  private:
-  static py::array make_map(const TileGrid& grid, std::int64_t channels, const py::object& out) {
-    require_argument(channels >= 1, "channels ", channels, "; at least 1");
-    const std::array<std::int64_t, 3> shape{channels, grid.shape[0], grid.shape[1]};
-    if (out.is_none()) return make_array<float, 3>(shape).first;
-    const py::array map = as_array(out, "out");
-    const auto map_view = view<float, 3>(map, "out");
-    require_argument(map_view.shape == shape, "out is ", shape_text(map_view.shape), "; needed: ", shape_text(shape));
-    require_argument(map.writeable() && map_view.has_dense_rows(), "out must be writeable, with dense rows");
-    return map;
-  }
-
-  py::object mask_;
+  Call call_;
+  TileGrid grid_;
   TensorView<const std::uint8_t, 2> mask_view_;
-  py::array map_;
-  cpu::TileBlender blender_;
+  py::object map_;
+  TensorView<float, 3> map_view_;
+  std::optional<cpu::TileBlender> blender_;
+  std::optional<cuda::TileBlender> device_blender_;
   std::int64_t next_ = 0;
 };
 
-py::array bind_blend_tiles(const py::object& tiles, const TileGrid& grid, const std::string& weights,
-                           const py::object& mask, int threads) {
+py::object bind_blend_tiles(const py::object& tiles, const TileGrid& grid, const std::string& weights,
+                            const py::object& mask, int threads, const py::object& stream) {
   const auto kind = weights_of(weights);
-  const auto tiles_view = view<const float, 4>(tiles, "tiles");
-  require_argument(tiles_view.empty() || tiles_view.shape[3] == 1 || tiles_view.strides[3] == 1,
-                   "tiles need dense rows; pass a copy");
-  const auto mask_view = optional_mask(mask);
-  auto [array, map] = make_array<float, 3>({tiles_view.shape[1], grid.shape[0], grid.shape[1]});
+  Call call(stream);
+  const auto tiles_view = call.view<const float, 4>(tiles, "tiles");
+  require_argument(tiles_view.empty() || tiles_view.has_dense_rows(), "tiles need dense rows; pass a copy");
+  const auto mask_view = call.optional_view<const std::uint8_t, 2>(mask, "mask");
+  const auto map = call.make<float, 3>({tiles_view.shape[1], grid.shape[0], grid.shape[1]}, false);
   {
     const py::gil_scoped_release release;
-    blend_tiles(tiles_view, grid, kind, mask_view, map, threads);
+    blend_tiles(tiles_view, grid, kind, mask_view, map.view, threads, call.stream());
   }
-  return array;
+  return map.get();
 }
 
-py::array bind_breast_mask(const py::object& image) {
-  const auto image_view = view<const float, 2>(image, "image");
-  auto [array, mask] = make_array<std::uint8_t, 2>(image_view.shape);
+py::object bind_breast_mask(const py::object& image, const py::object& stream) {
+  Call call(stream);
+  const auto image_view = call.view<const float, 2>(image, "image");
+  const auto mask = call.make<std::uint8_t, 2>(image_view.shape, false, true);
   {
     const py::gil_scoped_release release;
-    breast_mask(image_view, mask);
+    breast_mask(image_view, mask.view, call.stream());
   }
-  return array.attr("view")("bool").cast<py::array>();
+  return mask.get();
 }
 
 }  // namespace
@@ -181,19 +213,22 @@ void bind_tiles(py::module_& module) {
       .def("tile", &TileGrid::tile, py::arg("n"), "The grid of tile n alone.")
       .def("__len__", &TileGrid::tile_count);
   py::class_<Blender>(module, "TileBlender", "Blends tiles one after another; see lcx_fast.ops.TileBlender.")
-      .def(py::init<const TileGrid&, std::int64_t, const std::string&, const py::object&, const py::object&>(),
-           py::arg("grid"), py::kw_only(), py::arg("channels"), py::arg("weights"), py::arg("mask"), py::arg("out"))
+      .def(py::init<const TileGrid&, std::int64_t, const std::string&, const py::object&, const py::object&,
+                    const py::object&>(),
+           py::arg("grid"), py::kw_only(), py::arg("channels"), py::arg("weights"), py::arg("mask"), py::arg("out"),
+           py::arg("stream") = py::none())
       .def("add", &Blender::add, py::arg("n"), py::arg("tile"))
       .def("finish", &Blender::finish);
   module.def("plan_tiles", &bind_plan_tiles, py::arg("image_shape"), py::kw_only(), py::arg("scale"),
              py::arg("tile_shape"), py::arg("overlap"), py::arg("mask"));
   module.def("extract_tiles", &bind_extract_tiles, py::arg("image"), py::arg("grid"), py::kw_only(),
-             py::arg("normalisation"), py::arg("mask"), py::arg("out"), py::arg("threads"));
+             py::arg("normalisation"), py::arg("mask"), py::arg("out"), py::arg("threads"),
+             py::arg("stream") = py::none());
   module.def("cut_tiles", &bind_cut_tiles, py::arg("averages"), py::arg("grid"), py::kw_only(),
              py::arg("normalisation"), py::arg("mask"), py::arg("out"), py::arg("threads"));
   module.def("blend_tiles", &bind_blend_tiles, py::arg("tiles"), py::arg("grid"), py::kw_only(), py::arg("weights"),
-             py::arg("mask"), py::arg("threads"));
-  module.def("breast_mask", &bind_breast_mask, py::arg("image"));
+             py::arg("mask"), py::arg("threads"), py::arg("stream") = py::none());
+  module.def("breast_mask", &bind_breast_mask, py::arg("image"), py::kw_only(), py::arg("stream") = py::none());
 }
 
 }  // namespace lcx::bindings

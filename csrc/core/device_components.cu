@@ -241,6 +241,23 @@ __global__ void exclusive_scan(std::int32_t* sums, std::int32_t count, std::int3
   if (threadIdx.x == 0) *total = before;
 }
 
+__global__ void sum_blocks(const std::int32_t* values, std::int64_t count, std::int32_t* block_sums) {
+  LCX_SHARED(std::int32_t, warp_sums, kThreadsPerBlock / 32);
+  const std::int64_t at = thread_number();
+  std::int32_t total = 0;
+  block_scan(at < count ? values[at] : 0, warp_sums, &total);
+  if (threadIdx.x == 0) block_sums[blockIdx.x] = total;
+}
+
+__global__ void scan_blocks(std::int32_t* values, std::int64_t count, const std::int32_t* block_offsets) {
+  LCX_SHARED(std::int32_t, warp_sums, kThreadsPerBlock / 32);
+  const std::int64_t at = thread_number();
+  const std::int32_t own = at < count ? values[at] : 0;
+  std::int32_t total = 0;
+  const std::int32_t scanned = block_scan(own, warp_sums, &total);
+  if (at < count) values[at] = block_offsets[blockIdx.x] + scanned - own;
+}
+
 template <typename T, typename Low, typename High>
 void enqueue_pack(TensorView<const T, 2> pixels, Low is_low, High is_high, DeviceBits low, DeviceBits high,
                   Stream stream) {
@@ -307,6 +324,15 @@ void enqueue_numbers(const DeviceComponents& components, const std::int32_t* are
 
 void enqueue_exclusive_scan(std::int32_t* sums, std::int32_t count, std::int32_t* total, Stream stream) {
   LCX_LAUNCH(exclusive_scan, 1, kScanThreads, 0, to_cuda(stream), sums, count, total);
+  LCX_CUDA_CHECK(cudaGetLastError());
+}
+
+void enqueue_long_scan(std::int32_t* values, std::int64_t count, std::int32_t* scratch, std::int32_t* total,
+                       Stream stream) {
+  const dim3 blocks = blocks_for(count);
+  LCX_LAUNCH(sum_blocks, blocks, kThreadsPerBlock, 0, to_cuda(stream), values, count, scratch);
+  enqueue_exclusive_scan(scratch, static_cast<std::int32_t>(blocks.x), total, stream);
+  LCX_LAUNCH(scan_blocks, blocks, kThreadsPerBlock, 0, to_cuda(stream), values, count, scratch);
   LCX_CUDA_CHECK(cudaGetLastError());
 }
 

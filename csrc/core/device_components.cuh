@@ -51,6 +51,11 @@ void enqueue_numbers(const DeviceComponents& components, const std::int32_t* are
 /// blocks, not for pixels.
 void enqueue_exclusive_scan(std::int32_t* sums, std::int32_t count, std::int32_t* total, Stream stream);
 
+/// The same for as many as there are words. `scratch` holds scan_scratch(count).
+void enqueue_long_scan(std::int32_t* values, std::int64_t count, std::int32_t* scratch, std::int32_t* total,
+                       Stream stream);
+inline std::int64_t scan_scratch(std::int64_t count) { return blocks_for(count).x; }
+
 /// The node of the run that holds set bit `bit` of word `column` in row `y`.
 __device__ inline std::int32_t node_at(const DeviceComponents& components, std::int32_t y, std::int32_t column,
                                        std::uint32_t bits, int bit) {

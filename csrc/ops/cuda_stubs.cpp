@@ -3,6 +3,7 @@
 #include "core/device_memory.hpp"
 #include "core/error.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
+#include "ops/blend_tiles/device_blender.hpp"
 #include "ops/box_iou/box_iou.hpp"
 #include "ops/breast_mask/breast_mask.hpp"
 #include "ops/extract_tiles/extract_tiles.hpp"
@@ -15,7 +16,6 @@
 #include "ops/region_props/region_props.hpp"
 #include "ops/trace_contours/trace_contours.hpp"
 
-#ifndef LCX_HAS_CUDA
 namespace lcx {
 namespace {
 
@@ -32,7 +32,6 @@ int device_index_of(const void*) { refuse_memory(); }
 int cuda_device_count() noexcept { return 0; }
 
 }  // namespace lcx
-#endif
 
 namespace lcx::cuda {
 namespace {
@@ -66,13 +65,17 @@ void blend_tiles(TensorView<const float, 4>, const TileGrid&, TileWeights, Tenso
   refuse("blend_tiles");
 }
 
-void breast_mask(TensorView<const float, 2>, TensorView<std::uint8_t, 2>) { refuse("breast_mask"); }
+struct TileBlender::State {};
+TileBlender::TileBlender(const TileGrid&, TileWeights, TensorView<float, 3>, Stream) { refuse("TileBlender"); }
+TileBlender::~TileBlender() = default;
+void TileBlender::add(std::int64_t, TensorView<const float, 3>) const {}
+void TileBlender::clear_outside(TensorView<const std::uint8_t, 2>) const {}
 
-#ifndef LCX_HAS_CUDA
+void breast_mask(TensorView<const float, 2>, TensorView<std::uint8_t, 2>, Stream) { refuse("breast_mask"); }
+
 std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, TensorView<std::int32_t, 2>, Stream) {
   refuse("label_components");
 }
-#endif
 
 void fill_holes(TensorView<const std::uint8_t, 2>, TensorView<std::uint8_t, 2>, Stream) { refuse("fill_holes"); }
 

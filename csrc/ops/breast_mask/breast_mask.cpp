@@ -4,7 +4,7 @@
 
 namespace lcx {
 
-void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> mask) {
+void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> mask, Stream stream) {
   require_argument(image.shape == mask.shape, "breast_mask: image ", shape_text(image.shape), " and mask ",
                    shape_text(mask.shape), " must have one shape");
   require_argument(image.device == mask.device, "breast_mask: image is on ", to_string(image.device), " and mask on ",
@@ -15,7 +15,7 @@ void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> m
   if (image.device.type == DeviceType::kCpu) {
     cpu::breast_mask(image, mask);
   } else {
-    cuda::breast_mask(image, mask);
+    cuda::breast_mask(image, mask, stream);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/run_mask.hpp"
 #include "ops/find_lesions/find_lesions.hpp"
+#include "ops/find_lesions/find_lesions_impl.hpp"
 
 namespace lcx::cpu {
 namespace {
@@ -84,10 +85,7 @@ std::array<double, 2> crossing(TensorView<const float, 2> map, const Crack& crac
   const std::int64_t x = crack.x + outward[1];
   double part = 0.5;
   if (y >= 0 && y < map.shape[0] && x >= 0 && x < map.shape[1]) {
-    const double inner = static_cast<double>(map(crack.y, crack.x));
-    const double outer = static_cast<double>(map(y, x));
-    const double ratio = (inner - static_cast<double>(level)) / (inner - outer);
-    if (std::isfinite(ratio)) part = std::clamp(ratio, 0.0, 1.0);
+    part = crossing_part(map(crack.y, crack.x), map(y, x), level);
   }
   return {static_cast<double>(crack.y) + 0.5 + part * outward[0],
           static_cast<double>(crack.x) + 0.5 + part * outward[1]};

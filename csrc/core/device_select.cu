@@ -1,0 +1,174 @@
+#include "core/device_select.cuh"
+
+namespace lcx {
+namespace {
+
+constexpr unsigned kAllLanes = 0xffffffffU;
+
+__device__ inline std::int64_t thread_number() {
+  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
+
+/// A stretch of set bits within one word.
+struct Stretch {
+  int first;
+  std::uint32_t bits;
+};
+
+/// Calls visit(root, stretch) for each stretch of foreground in a word.
+template <typename Visit>
+__device__ inline void for_each_stretch(const DeviceComponents& components, std::int64_t at, const Visit& visit) {
+  const DeviceBits& bits = components.bits;
+  if (at >= bits.word_count()) return;
+  const std::uint32_t word = bits.words[at];
+  const auto y = static_cast<std::int32_t>(at / bits.row_words);
+  const auto column = static_cast<std::int32_t>(at % bits.row_words);
+  for (std::uint32_t rest = word; rest;) {
+    const int first = __ffs(static_cast<int>(rest)) - 1;
+    // Adding the lowest bit carries through the stretch and stops behind it.
+    const std::uint32_t stretch = rest & ~(rest + (1U << first));
+    rest &= ~stretch;
+    visit(components.parents[node_at(components, y, column, word, first)], Stretch{first, stretch});
+  }
+}
+
+struct InSeeds {
+  DeviceBits seeds;
+  __device__ std::uint32_t operator()(std::int64_t at) const { return seeds.words[at]; }
+};
+struct OnBorder {
+  DeviceBits bits;
+  __device__ std::uint32_t operator()(std::int64_t at) const {
+    const auto y = static_cast<std::int32_t>(at / bits.row_words);
+    const auto column = static_cast<std::int32_t>(at % bits.row_words);
+    if (y == 0 || y == bits.height - 1) return kAllLanes;
+    return (column == 0 ? 1U : 0U) | (column == bits.row_words - 1 ? 1U << ((bits.width - 1) & 31) : 0U);
+  }
+};
+
+// Several threads may set one flag: to the same value.
+template <typename Seeds>
+__global__ void flag_roots(DeviceComponents components, Seeds seeds, std::uint8_t* flags) {
+  const std::int64_t at = thread_number();
+  if (at >= components.bits.word_count() || (components.bits.words[at] & seeds(at)) == 0) return;
+  const std::uint32_t seed_bits = seeds(at);
+  for_each_stretch(components, at, [&](std::int32_t root, Stretch stretch) {
+    if (stretch.bits & seed_bits) flags[root] = 1;
+  });
+}
+
+template <typename T>
+__global__ void select_roots(DeviceComponents components, const T* chosen, DeviceBits to) {
+  const std::int64_t at = thread_number();
+  if (at >= to.word_count()) return;
+  std::uint32_t kept = 0;
+  for_each_stretch(components, at, [&](std::int32_t root, Stretch stretch) {
+    if (chosen[root] != 0) kept |= stretch.bits;
+  });
+  // Carries are of the old bits, but each thread looks only at its own word of them.
+  to.words[at] = kept;
+}
+
+// One huge component would have every thread add to one address, so a warp whose first stretches are all of one
+// component adds once.
+__global__ void add_areas(DeviceComponents components, std::int32_t* areas) {
+  const int lane = static_cast<int>(threadIdx.x & 31);
+  std::int32_t root = -1;
+  std::int32_t area = 0;
+  for_each_stretch(components, thread_number(), [&](std::int32_t next, Stretch stretch) {
+    if (next != root && root >= 0) {
+      atomicAdd(areas + root, area);
+      area = 0;
+    }
+    root = next;
+    area += __popc(stretch.bits);
+  });
+  const unsigned peers = __match_any_sync(kAllLanes, root);
+  if (peers == kAllLanes) {
+    for (int step = 16; step > 0; step /= 2) area += __shfl_xor_sync(kAllLanes, area, step);
+    if (lane != 0) return;
+  }
+  if (root >= 0) atomicAdd(areas + root, area);
+}
+
+__global__ void unpack_bits(DeviceBits bits, TensorView<std::uint8_t, 2> mask) {
+  const int lane = static_cast<int>(threadIdx.x & 31);
+  const std::int64_t first = thread_number() / 32 * 32;
+  const std::int64_t own = first + lane;
+  const std::uint32_t own_bits = own < bits.word_count() ? bits.words[own] : 0;
+  for (int k = 0; k < 32; ++k) {
+    const std::uint32_t word = __shfl_sync(kAllLanes, own_bits, k);
+    if (first + k >= bits.word_count()) continue;
+    const std::int64_t y = (first + k) / bits.row_words;
+    const std::int64_t x = (first + k) % bits.row_words * 32 + lane;
+    if (x < bits.width) mask.data[y * mask.strides[0] + x] = static_cast<std::uint8_t>(word >> lane & 1U);
+  }
+}
+
+template <typename Seeds>
+void enqueue_flags(const DeviceComponents& components, const Seeds& seeds, std::uint8_t* flags, Stream stream) {
+  const DeviceBits& bits = components.bits;
+  LCX_CUDA_CHECK(cudaMemsetAsync(flags, 0, static_cast<std::size_t>(bits.node_count()), to_cuda(stream)));
+  LCX_LAUNCH(flag_roots<Seeds>, blocks_for(bits.word_count()), kThreadsPerBlock, 0, to_cuda(stream), components, seeds,
+             flags);
+  LCX_CUDA_CHECK(cudaGetLastError());
+}
+
+}  // namespace
+
+std::uint8_t* take_flags(Workspace& workspace, DeviceBits bits) {
+  return workspace.take<std::uint8_t>(bits.node_count());
+}
+
+void enqueue_flag_seeded(const DeviceComponents& components, DeviceBits seeds, std::uint8_t* flags, Stream stream) {
+  enqueue_flags(components, InSeeds{seeds}, flags, stream);
+}
+
+void enqueue_flag_border(const DeviceComponents& components, std::uint8_t* flags, Stream stream) {
+  enqueue_flags(components, OnBorder{components.bits}, flags, stream);
+}
+
+void enqueue_select_flagged(const DeviceComponents& components, const std::uint8_t* flags, DeviceBits to,
+                            Stream stream) {
+  LCX_LAUNCH(select_roots<std::uint8_t>, blocks_for(to.word_count()), kThreadsPerBlock, 0, to_cuda(stream), components,
+             flags, to);
+  LCX_CUDA_CHECK(cudaGetLastError());
+}
+
+void enqueue_select_numbered(const DeviceComponents& components, const std::int32_t* numbers, DeviceBits to,
+                             Stream stream) {
+  LCX_LAUNCH(select_roots<std::int32_t>, blocks_for(to.word_count()), kThreadsPerBlock, 0, to_cuda(stream), components,
+             numbers, to);
+  LCX_CUDA_CHECK(cudaGetLastError());
+}
+
+void enqueue_areas(const DeviceComponents& components, std::int32_t* areas, Stream stream) {
+  const DeviceBits& bits = components.bits;
+  LCX_CUDA_CHECK(
+      cudaMemsetAsync(areas, 0, static_cast<std::size_t>(bits.node_count()) * sizeof(std::int32_t), to_cuda(stream)));
+  LCX_LAUNCH(add_areas, blocks_for(bits.word_count()), kThreadsPerBlock, 0, to_cuda(stream), components, areas);
+  LCX_CUDA_CHECK(cudaGetLastError());
+}
+
+DeviceFill take_fill(Workspace& workspace, DeviceBits bits) {
+  DeviceFill fill;
+  fill.background = take_bits(workspace, bits.height, bits.width);
+  fill.components = take_components(workspace, fill.background);
+  fill.flags = take_flags(workspace, bits);
+  return fill;
+}
+
+void enqueue_fill(DeviceBits bits, const DeviceFill& scratch, Stream stream) {
+  enqueue_complement(bits, scratch.background, stream);
+  enqueue_components(scratch.components, Connectivity::kFour, stream);
+  enqueue_flag_border(scratch.components, scratch.flags, stream);
+  enqueue_select_flagged(scratch.components, scratch.flags, scratch.background, stream);
+  enqueue_complement(scratch.background, bits, stream);
+}
+
+void enqueue_unpack(DeviceBits bits, TensorView<std::uint8_t, 2> mask, Stream stream) {
+  LCX_LAUNCH(unpack_bits, blocks_for(bits.word_count()), kThreadsPerBlock, 0, to_cuda(stream), bits, mask);
+  LCX_CUDA_CHECK(cudaGetLastError());
+}
+
+}  // namespace lcx
