@@ -130,9 +130,10 @@ class TileBlender:
         weights: str,
         mask: typing.Any,
         out: typing.Any,
+        stream: typing.Any = None,
     ) -> None: ...
     def add(self, n: typing.SupportsInt | typing.SupportsIndex, tile: typing.Any) -> None: ...
-    def finish(self) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    def finish(self) -> typing.Any: ...
 
 class OpenVinoEngine:
     """
@@ -280,7 +281,8 @@ def blend_tiles(
     weights: str,
     mask: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
-) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    stream: typing.Any = None,
+) -> typing.Any: ...
 def box_iou(
     predicted: typing.Any,
     reference: typing.Any,
@@ -288,8 +290,9 @@ def box_iou(
     format: str,
     crowd: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
-) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
-def breast_mask(image: typing.Any) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    stream: typing.Any = None,
+) -> typing.Any: ...
+def breast_mask(image: typing.Any, *, stream: typing.Any = None) -> typing.Any: ...
 def coco_evaluate(
     reference: CocoDataset,
     predictions: CocoDataset,
@@ -345,10 +348,11 @@ def extract_tiles(
     mask: typing.Any,
     out: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
-) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    stream: typing.Any = None,
+) -> typing.Any: ...
 def fill_holes(
-    mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
-) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex, stream: typing.Any = None
+) -> typing.Any: ...
 def fill_polygons(
     points: typing.Any,
     offsets: typing.Any,
@@ -364,6 +368,7 @@ def find_lesions(
     min_area: typing.SupportsInt | typing.SupportsIndex,
     fill_holes: bool,
     threads: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.Any = None,
 ) -> dict: ...
 def image_score(
     probability: typing.Any,
@@ -388,13 +393,15 @@ def mask_iou(
     *,
     crowd: typing.Any,
     threads: typing.SupportsInt | typing.SupportsIndex,
-) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    stream: typing.Any = None,
+) -> typing.Any: ...
 def match_detections(
     iou: typing.Any,
     *,
     thresholds: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
     ignore: typing.Any,
     crowd: typing.Any,
+    stream: typing.Any = None,
 ) -> tuple: ...
 def measure_runs(values: typing.Any, runs: typing.Any) -> tuple: ...
 def merge_rle(masks: collections.abc.Sequence[Rle], *, mode: str) -> Rle: ...
@@ -405,7 +412,12 @@ def percentiles(
     mask: typing.Any,
 ) -> list[float]: ...
 def pixel_histogram(
-    scores: typing.Any, labels: typing.Any, counts: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
+    scores: typing.Any,
+    labels: typing.Any,
+    counts: typing.Any,
+    *,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.Any = None,
 ) -> None: ...
 def plan_tiles(
     image_shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
@@ -419,7 +431,11 @@ def rank_areas(
     scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
 ) -> tuple: ...
 def region_props(
-    labels: typing.Any, values: typing.Any, *, count: typing.SupportsInt | typing.SupportsIndex
+    labels: typing.Any,
+    values: typing.Any,
+    *,
+    count: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.Any = None,
 ) -> dict: ...
 def resample(
     image: typing.Any,
@@ -443,7 +459,9 @@ def spread_mask(
     scale: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"],
     image_shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
-def trace_contours(mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex) -> tuple: ...
+def trace_contours(
+    mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex, stream: typing.Any = None
+) -> tuple: ...
 
 has_cuda: bool = True
 tensorrt_major: int = 0

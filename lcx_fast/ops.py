@@ -163,7 +163,10 @@ def extract_tiles(
     packed = None
     if normalisation is not None:
         packed = (normalisation.low, normalisation.high, normalisation.mean, normalisation.deviation)
-    return _core.extract_tiles(image, grid, normalisation=packed, mask=mask, out=out, threads=threads, stream=stream)
+    tiles: NDArray[np.float32] = _core.extract_tiles(
+        image, grid, normalisation=packed, mask=mask, out=out, threads=threads, stream=stream
+    )
+    return tiles
 
 
 def cut_tiles(
@@ -215,7 +218,10 @@ def blend_tiles(
         float32 [C, H, W] of the grid's shape; each pixel is the weight-normalised mean of the tiles that cover it, or
         0 where none does.
     """
-    return _core.blend_tiles(tiles, grid, weights=weights, mask=mask, threads=threads, stream=stream)
+    blended: NDArray[np.float32] = _core.blend_tiles(
+        tiles, grid, weights=weights, mask=mask, threads=threads, stream=stream
+    )
+    return blended
 
 
 class TileBlender:
@@ -248,7 +254,8 @@ class TileBlender:
 
     def finish(self) -> NDArray[np.float32]:
         """float32 [C, H, W] of the grid's shape, once every tile has been added."""
-        return self._core.finish()
+        blended: NDArray[np.float32] = self._core.finish()
+        return blended
 
 
 def breast_mask(image: Array, *, stream: Any = None) -> NDArray[np.bool_]:
@@ -262,7 +269,8 @@ def breast_mask(image: Array, *, stream: Any = None) -> NDArray[np.bool_]:
     Returns:
         bool [h, w].
     """
-    return _core.breast_mask(image, stream=stream)
+    breast: NDArray[np.bool_] = _core.breast_mask(image, stream=stream)
+    return breast
 
 
 def label_components(
@@ -308,7 +316,8 @@ def fill_holes(mask: Array, *, threads: int = 0, stream: Any = None) -> NDArray[
         threads: most threads to use; 0 = all.
         stream: for arrays on a GPU; see above.
     """
-    return _core.fill_holes(mask, threads=threads, stream=stream)
+    filled: NDArray[np.bool_] = _core.fill_holes(mask, threads=threads, stream=stream)
+    return filled
 
 
 def trace_contours(mask: Array, *, threads: int = 0, stream: Any = None) -> Contours:

@@ -96,7 +96,8 @@ def mask_iou(
         pixels = predicted.shape[1] * predicted.shape[2]
         predicted = predicted.reshape((len(predicted), pixels))
         reference = reference.reshape((len(reference), pixels))
-    return _core.mask_iou(predicted, reference, crowd=crowd, threads=threads, stream=stream)
+    iou: NDArray[np.float64] = _core.mask_iou(predicted, reference, crowd=crowd, threads=threads, stream=stream)
+    return iou
 
 
 def match_detections(
