@@ -188,6 +188,16 @@ def test_stretches_of_length_0_are_joined():
     assert Rle.from_counts([0, 0, 10], (2, 5)).counts.tolist() == [10]
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([0, 0, 1, 2, 40, 3000]), min_size=1, max_size=12))
+def test_strings_and_counts_are_read_alike(counts):
+    shape = (sum(counts), 1)
+    text = coco_mask.frPyObjects({"size": shape, "counts": counts}, *shape)["counts"]
+    expected = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    for runs in (Rle.from_counts(counts, shape), Rle.from_string(text, shape)):
+        assert runs.counts.tolist() == reference.rle_counts(expected)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(masks, min_size=1, max_size=4))
 def test_merging(stack):

@@ -1,6 +1,7 @@
 #include "core/column_runs.hpp"
 
 #include <algorithm>
+#include <memory>
 
 #include "core/error.hpp"
 
@@ -30,6 +31,25 @@ class CountReader {
   std::uint64_t at_ = 0;
   bool foreground_ = false;
 };
+
+// A count of more than one character, of which the first was at `at` - 1; moves `at` behind it.
+std::int64_t long_count(std::string_view text, std::size_t& at, std::size_t number) {
+  std::int64_t value = 0;
+  unsigned shift = 0;
+  unsigned bits = 0;
+  --at;
+  do {
+    require_argument(at < text.size(), "the compressed counts end within count ", number);
+    require_argument(shift < 40, "count ", number, " of the compressed counts is too long");
+    bits = static_cast<unsigned char>(text[at]) - 48U;
+    require_argument(bits < 64, "character ", at, " of the compressed counts is not within '0' and 'o'");
+    value |= static_cast<std::int64_t>(bits & 0x1FU) << shift;
+    shift += 5;
+    ++at;
+  } while (bits & 0x20U);
+  if (bits & 0x10U) value -= std::int64_t{1} << shift;
+  return value;
+}
 
 // Edges within pixels [begin, end): a pointer range that starts with a stretch's beginning.
 std::span<const std::uint32_t> within(std::span<const std::uint32_t> edges, std::int64_t begin, std::int64_t end) {
@@ -78,30 +98,41 @@ void append_counts(std::span<const std::uint32_t> counts, std::int64_t height, s
 
 void append_string(std::string_view text, std::int64_t height, std::int64_t width, std::vector<std::uint32_t>& edges) {
   check_mask_shape(height, width);
-  CountReader reader(height, width, edges);
-  // The last four counts, by number modulo four.
-  std::array<std::int64_t, 4> counts{};
+  const std::int64_t total = height * width;
+  // No more edges than characters. They are collected apart, since a vector would fill the space with zeros first.
+  const auto found = std::make_unique_for_overwrite<std::uint32_t[]>(text.size());
+  std::size_t count = 0;
+  std::int64_t position = 0;
+  std::int64_t last = 0;
+  std::int64_t last_but_one = 0;
   std::size_t number = 0;
   for (std::size_t at = 0; at < text.size(); ++number) {
-    std::int64_t value = 0;
-    unsigned shift = 0;
-    unsigned bits = 0;
-    do {
-      require_argument(at < text.size(), "the compressed counts end within count ", number);
-      require_argument(shift < 40, "count ", number, " of the compressed counts is too long");
-      bits = static_cast<unsigned char>(text[at]) - 48U;
-      require_argument(bits < 64, "character ", at, " of the compressed counts is not within '0' and 'o'");
-      value |= static_cast<std::int64_t>(bits & 0x1FU) << shift;
-      shift += 5;
-      ++at;
-    } while (bits & 0x20U);
-    if (bits & 0x10U) value -= std::int64_t{1} << shift;
-    if (number > 2) value += counts[(number - 2) & 3U];
+    unsigned bits = static_cast<unsigned char>(text[at++]) - 48U;
+    auto value = static_cast<std::int64_t>(bits ^ 0x10U) - 0x10;  // five bits, the highest one being the sign
+    if (bits >= 32) value = long_count(text, at, number);
+    if (number > 2) value += last_but_one;
+    last_but_one = last;
+    last = value;
     require_argument(value >= 0, "count ", number, " of the compressed counts is ", value);
-    counts[number & 3U] = value;
-    reader.add(static_cast<std::uint64_t>(value));
+    require_argument(value <= total - position, "counts go beyond the mask's ", total, " pixels");
+    position += value;
+    // A stretch of length 0 joins its neighbours: its two ends cancel.
+    if (count > 0 && found[count - 1] == position) {
+      --count;
+    } else {
+      found[count++] = static_cast<std::uint32_t>(position);
+    }
   }
-  reader.finish();
+  require_argument(position == total, "counts sum to ", position, "; the mask has ", total, " pixels");
+  // The end of a last background is no edge; where it cancelled the foreground's end before it, that one comes back.
+  if (count % 2 == 1) {
+    if (found[count - 1] == static_cast<std::uint32_t>(total)) {
+      --count;
+    } else {
+      found[count++] = static_cast<std::uint32_t>(total);
+    }
+  }
+  edges.insert(edges.end(), found.get(), found.get() + count);
 }
 
 std::vector<std::uint32_t> to_counts(ColumnRunsView mask) {

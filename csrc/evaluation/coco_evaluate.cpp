@@ -27,7 +27,7 @@ struct Ranking {
   std::vector<double> scores;
 };
 
-Ranking rank_detections(const CocoDataset& predictions, const CocoGroups& groups, std::size_t first, std::size_t last) {
+Ranking rank_detections(const CocoGroups& groups, std::size_t first, std::size_t last) {
   struct Ranked {
     double score;
     std::int32_t detection, rank;
@@ -36,12 +36,17 @@ Ranking rank_detections(const CocoDataset& predictions, const CocoGroups& groups
   for (std::size_t i = first; i < last; ++i) {
     const CocoGroup& group = groups.groups[i];
     for (std::int32_t d = group.detection_begin; d < group.detection_end; ++d) {
-      const auto annotation = static_cast<std::size_t>(groups.detections[static_cast<std::size_t>(d)]);
-      list.push_back({predictions.annotations[annotation].score, d, d - group.detection_begin});
+      list.push_back({groups.scores[static_cast<std::size_t>(d)], d, d - group.detection_begin});
     }
   }
-  std::stable_sort(list.begin(), list.end(), [](const Ranked& a, const Ranked& b) { return a.score > b.score; });
+  // Detections are numbered in the order in which ties are kept.
+  std::sort(list.begin(), list.end(), [](const Ranked& a, const Ranked& b) {
+    return a.score != b.score ? a.score > b.score : a.detection < b.detection;
+  });
   Ranking ranking;
+  ranking.order.reserve(list.size());
+  ranking.ranks.reserve(list.size());
+  ranking.scores.reserve(list.size());
   for (const Ranked& item : list) {
     ranking.order.push_back(item.detection);
     ranking.ranks.push_back(item.rank);
@@ -209,7 +214,7 @@ void coco_evaluate(const CocoDataset& reference, const CocoDataset& predictions,
   std::vector<Ranking> rankings(categories);
   parallel_for(k_count, 1, threads, [&](std::int64_t begin, std::int64_t end) {
     for (auto k = static_cast<std::size_t>(begin); k < static_cast<std::size_t>(end); ++k) {
-      rankings[k] = rank_detections(predictions, groups, starts[k], starts[k + 1]);
+      rankings[k] = rank_detections(groups, starts[k], starts[k + 1]);
     }
   });
   for (std::size_t first = 0; first < options.iou_thresholds.size(); first += kEvaluatedAtOnce) {

@@ -44,6 +44,7 @@ class IdIndex {
 
 struct Entry {
   std::int32_t category, image, annotation;
+  double score;
 };
 
 // Stable counting sort by one member.
@@ -67,7 +68,7 @@ std::vector<Entry> sorted_entries(const CocoDataset& dataset, const CocoOptions&
   entries.reserve(dataset.annotations.size());
   for (std::size_t i = 0; i < dataset.annotations.size(); ++i) {
     const Entry entry{categories.find(dataset.annotations[i].category_id), images.find(dataset.annotations[i].image_id),
-                      static_cast<std::int32_t>(i)};
+                      static_cast<std::int32_t>(i), dataset.annotations[i].score};
     if (entry.category >= 0 && entry.image >= 0) entries.push_back(entry);
   }
   if (!options.use_categories) sort_by(entries, &Entry::category, options.category_ids.size());
@@ -84,11 +85,12 @@ std::vector<Entry> sorted_entries(const CocoDataset& dataset, const CocoOptions&
 
 CocoGroups group_annotations(const CocoDataset& reference, const CocoDataset& predictions, const CocoOptions& options) {
   const std::vector<Entry> references = sorted_entries(reference, options);
-  const std::vector<Entry> detections = sorted_entries(predictions, options);
-  const auto most = static_cast<std::size_t>(options.max_detections.empty() ? 0 : options.max_detections.back());
+  std::vector<Entry> detections = sorted_entries(predictions, options);
+  const auto most = static_cast<std::ptrdiff_t>(options.max_detections.empty() ? 0 : options.max_detections.back());
   CocoGroups result;
   result.references.reserve(references.size());
   result.detections.reserve(detections.size());
+  result.scores.reserve(detections.size());
   std::size_t g = 0;
   std::size_t d = 0;
   const auto before = [](const Entry& a, const Entry& b) {
@@ -105,14 +107,17 @@ CocoGroups group_annotations(const CocoDataset& reference, const CocoDataset& pr
     for (; g < references.size() && same(references[g]); ++g) result.references.push_back(references[g].annotation);
     group.reference_end = static_cast<std::int32_t>(result.references.size());
     group.detection_begin = static_cast<std::int32_t>(result.detections.size());
-    for (; d < detections.size() && same(detections[d]); ++d) result.detections.push_back(detections[d].annotation);
-    const auto first = result.detections.begin() + group.detection_begin;
-    const auto score = [&](std::int32_t i) { return predictions.annotations[static_cast<std::size_t>(i)].score; };
-    const auto higher = [&](std::int32_t a, std::int32_t b) { return score(a) > score(b); };
-    if (!std::is_sorted(first, result.detections.end(), higher))
-      std::stable_sort(first, result.detections.end(), higher);
-    const auto begin = static_cast<std::size_t>(group.detection_begin);
-    if (result.detections.size() - begin > most) result.detections.resize(begin + most);
+    const auto first = detections.begin() + static_cast<std::ptrdiff_t>(d);
+    auto last = first;
+    while (last != detections.end() && same(*last)) ++last;
+    d += static_cast<std::size_t>(last - first);
+    const auto higher = [](const Entry& a, const Entry& b) { return a.score > b.score; };
+    if (!std::is_sorted(first, last, higher)) std::stable_sort(first, last, higher);
+    last = first + std::min(last - first, most);
+    for (auto entry = first; entry != last; ++entry) {
+      result.detections.push_back(entry->annotation);
+      result.scores.push_back(entry->score);
+    }
     group.detection_end = static_cast<std::int32_t>(result.detections.size());
     result.groups.push_back(group);
   }

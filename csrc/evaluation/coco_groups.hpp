@@ -23,6 +23,7 @@ struct CocoGroups {
   std::vector<CocoGroup> groups;
   std::vector<std::int32_t> references;  ///< annotations, group after group
   std::vector<std::int32_t> detections;
+  std::vector<double> scores;  ///< of the detections
 };
 
 CocoGroups group_annotations(const CocoDataset& reference, const CocoDataset& predictions, const CocoOptions& options);

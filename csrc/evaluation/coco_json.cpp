@@ -1,5 +1,6 @@
 #include "evaluation/coco_json.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -12,6 +13,11 @@
 namespace lcx {
 namespace {
 
+// {"image_id":1,"category_id":1,"score":1,"bbox":[1,2,3,4]}: no more than this many fit. Memory reserved and not used
+// costs nothing, where a growing list of half a million would be copied again and again.
+constexpr std::size_t kShortestPrediction = 57;
+
+// The file and JsonReader::kPadding zeros behind it.
 std::string read_file(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
   require_argument(file != nullptr, path, ": ", std::strerror(errno));
@@ -31,7 +37,8 @@ std::string read_file(const std::string& path) {
     if (got == 0 || std::feof(file.get())) break;
   }
   require_argument(std::ferror(file.get()) == 0, path, ": ", std::strerror(errno));
-  text.resize(length);
+  text.resize(length + JsonReader::kPadding);
+  std::fill(text.end() - JsonReader::kPadding, text.end(), '\0');
   return text;
 }
 
@@ -208,7 +215,7 @@ CocoDataset read_coco_reference(const std::string& path, CocoTarget target, int 
   const std::string text = read_file(path);
   CocoDataset dataset;
   dataset.name = path;
-  JsonReader json(path, text);
+  JsonReader json(path, text.data(), text.size() - JsonReader::kPadding);
   CocoParser(json, dataset, target == CocoTarget::kMasks).reference();
   dataset.finish_reference(threads);
   return dataset;
@@ -222,7 +229,8 @@ CocoDataset read_coco_predictions(const std::string& path, const CocoDataset& re
   while (true) {
     dataset = CocoDataset();
     dataset.name = path;
-    JsonReader json(path, text);
+    JsonReader json(path, text.data(), text.size() - JsonReader::kPadding);
+    dataset.annotations.reserve(text.size() / kShortestPrediction);
     CocoParser(json, dataset, keep_masks).predictions();
     // Boxes of predictions that have masks only are the masks' own.
     if (keep_masks || dataset.annotations.empty() || dataset.annotations.front().has_box) break;

@@ -1,7 +1,12 @@
 #include "evaluation/json_reader.hpp"
 
 #include <array>
+#include <bit>
 #include <charconv>
+
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include "core/error.hpp"
 
@@ -15,6 +20,25 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 // Powers of ten that a double holds exactly.
 constexpr std::array<double, 23> kPowers{1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                          1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+// The first quote, backslash or control character from here on.
+const char* end_of_plain(const char* at) {
+#ifdef __SSE2__
+  const __m128i quote = _mm_set1_epi8('"');
+  const __m128i backslash = _mm_set1_epi8('\\');
+  const __m128i last_control = _mm_set1_epi8(0x1F);
+  for (;; at += 16) {
+    const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(at));
+    const __m128i control = _mm_cmpeq_epi8(_mm_min_epu8(part, last_control), part);
+    const __m128i special = _mm_or_si128(_mm_cmpeq_epi8(part, quote), _mm_cmpeq_epi8(part, backslash));
+    const auto bits = static_cast<unsigned>(_mm_movemask_epi8(_mm_or_si128(control, special)));
+    if (bits != 0) return at + std::countr_zero(bits);
+  }
+#else
+  while (*at != '"' && *at != '\\' && static_cast<unsigned char>(*at) >= 0x20) ++at;
+  return at;
+#endif
+}
 
 void append_utf8(std::string& text, std::uint32_t code) {
   const auto push = [&](std::uint32_t byte) { text.push_back(static_cast<char>(byte)); };
@@ -37,9 +61,9 @@ void append_utf8(std::string& text, std::uint32_t code) {
 
 }  // namespace
 
-JsonReader::JsonReader(std::string name, const std::string& text)
-    : name_(std::move(name)), begin_(text.c_str()), at_(begin_), end_(begin_ + text.size()) {
-  if (text.starts_with("\xEF\xBB\xBF")) at_ += 3;  // a byte order mark, which some editors put there
+JsonReader::JsonReader(std::string name, const char* text, std::size_t size)
+    : name_(std::move(name)), begin_(text), at_(text), end_(text + size) {
+  if (std::string_view(text, size).starts_with("\xEF\xBB\xBF")) at_ += 3;  // a byte order mark
 }
 
 void JsonReader::fail(const char* expected) const {
@@ -194,9 +218,11 @@ std::string_view JsonReader::unescape(const char* from) {
   unescaped_.assign(at_ + 1, from);
   const char* at = from;
   while (*at != '"') {
-    if (static_cast<unsigned char>(*at) < 0x20) fail("a string that ends, without control characters");
     if (*at != '\\') {
-      unescaped_.push_back(*at++);
+      const char* stop = end_of_plain(at);
+      if (stop == at) fail("a string that ends, without control characters");
+      unescaped_.append(at, stop);
+      at = stop;
       continue;
     }
     const char kind = at[1];
@@ -231,7 +257,7 @@ std::string_view JsonReader::string() {
   if (peek() != '"') fail("a string");
   const char* first = at_ + 1;
   const char* at = first;
-  while (*at != '"' && *at != '\\' && static_cast<unsigned char>(*at) >= 0x20) ++at;
+  at = end_of_plain(at);
   if (*at == '\\') return unescape(at);
   if (*at != '"') fail("a string that ends, without control characters");
   at_ = at + 1;

@@ -9,9 +9,9 @@ namespace lcx {
 
 // Note [JSON]
 // COCO files are large, flat and of known layout, so they are read in one pass without a tree in between: the caller
-// asks for what it expects next. Input may be anything. The text ends with a byte 0, which no JSON token contains, so
-// every loop over characters stops there and needs no second check for the end; nesting is limited; numbers follow
-// JSON's grammar to the letter (NaN and Infinity are refused) and are rounded correctly.
+// asks for what it expects next. Input may be anything. Zeros follow the text, which no JSON token contains, so every
+// loop over characters stops there, sixteen at a time too, and needs no second check for the end; nesting is limited;
+// numbers follow JSON's grammar to the letter (NaN and Infinity are refused) and are rounded correctly.
 
 /// Reads one JSON text from front to back; see Note [JSON].
 ///
@@ -20,8 +20,10 @@ namespace lcx {
 class JsonReader {
  public:
   /// name  of the file, for messages
-  /// text  with a 0 behind its last character; borrowed
-  JsonReader(std::string name, const std::string& text);
+  /// text  `size` characters and kPadding zeros behind them; borrowed
+  JsonReader(std::string name, const char* text, std::size_t size);
+
+  static constexpr std::size_t kPadding = 16;
 
   // Containers: `for (begin_object(); next_member(key);)` and `for (begin_array(); next_element();)`.
   void begin_object();
