@@ -130,7 +130,7 @@ def bench_statistics(case: str, mask: np.ndarray, rounds: int) -> Comparison:
         "rlemasklib (no label image)": candidate(rlemasklib, rle, lambda r: np.array_equal(np.sort(r[0]), areas)),
         "cc3d": candidate(cc3d, cc3d_statistics, lambda r: np.array_equal(np.sort(r["voxel_counts"][1:]), areas)),
     }
-    return compare("label + statistics", case, candidates, rounds=rounds, budget_s=5)
+    return compare("label + statistics", case, candidates, rounds=rounds, budget_s=2.5)
 
 
 def bench_fill(case: str, mask: np.ndarray, rounds: int) -> Comparison:
@@ -155,7 +155,7 @@ def bench_fill(case: str, mask: np.ndarray, rounds: int) -> Comparison:
         "fill_voids": candidate(fill_voids, lambda: fill_voids.fill(mask), is_right),
         "rlemasklib": candidate(rlemasklib, rle, is_right),
     }
-    return compare("fill holes", case, candidates, floor=mask.copy, rounds=rounds, budget_s=5)
+    return compare("fill holes", case, candidates, floor=mask.copy, rounds=rounds, budget_s=2.5)
 
 
 def bench_outlines(case: str, mask: np.ndarray, rounds: int) -> Comparison:
@@ -167,7 +167,7 @@ def bench_outlines(case: str, mask: np.ndarray, rounds: int) -> Comparison:
         "OpenCV findContours": lambda: cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE),
         "OpenCV LinkRuns": lambda: cv2.findContoursLinkRuns(mask),
     }
-    return compare("outlines", case, candidates, rounds=rounds, budget_s=5)
+    return compare("outlines", case, candidates, rounds=rounds, budget_s=2.5)
 
 
 def bench_tiles(case: str, tile: int, overlap: float, rounds: int) -> Comparison:
@@ -247,13 +247,18 @@ def count(results: Results) -> None:
 def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--scenes", default="", help="only these, by name")
-    parser.add_argument("--instructions", action="store_true", help="count instructions too (needs valgrind; slow)")
+    parser.add_argument("--instructions", action="store_true", help="only count instructions (needs valgrind)")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     if not isinstance(torch, Missing):
         torch.set_num_threads(1)
-    rounds = 3 if given.quick else 21
+    rounds = 3 if given.quick else 11
     results = Results("ops", "Operations, one thread, 4096 x 3328")
+    if given.instructions:
+        results = Results("instructions", "Instructions of the three hottest operations")
+        count(results)
+        results.write(given.json)
+        return 0
     chosen = given.scenes.split(",") if given.scenes else None
 
     def run(job: str, bench: Callable[..., Comparison], *what: object) -> None:
@@ -269,8 +274,6 @@ def main() -> int:
         run("outlines", bench_outlines, case, mask)
     for tile, overlap in ((512, 0.25), (512, 0.5), (1024, 0.25), (1024, 0.5)):
         run("tile + blend", bench_tiles, f"{tile}, overlap {number(overlap)}", tile, overlap)
-    if given.instructions:
-        count(results)
     results.write(given.json)
     return 0
 

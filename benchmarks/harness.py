@@ -138,7 +138,7 @@ def compare(
     floor: Callable[[], Any] | None = None,
     bars: Sequence[Bar] = (),
     rounds: int = 15,
-    budget_s: float = 8.0,
+    budget_s: float = 4.0,
     data_bytes: int | None = None,
     note: str = "",
 ) -> Comparison:

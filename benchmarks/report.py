@@ -21,7 +21,7 @@ HERE = Path(__file__).parent
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
 #: The order of the sections; others follow by name.
-ORDER = ("ops", "decode", "pipeline", "evaluation", "metrics", "package")
+ORDER = ("ops", "instructions", "decode", "pipeline", "evaluation", "metrics", "package")
 
 
 def load(folder: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ HERE = Path(__file__).parent
 
 #: Name of the result file, and the command that makes it.
 BENCHMARKS = {
-    "ops": ("bench_ops.py", "--instructions"),
+    "ops": ("bench_ops.py",),
+    "instructions": ("bench_ops.py", "--instructions"),
     "decode": ("bench_decode.py",),
     "pipeline": ("bench_pipeline.py",),
     "evaluation": ("bench_evaluation.py",),
@@ -28,7 +29,7 @@ BENCHMARKS = {
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="few rounds, no instruction counts: to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs")
     parser.add_argument("--only", default=",".join(BENCHMARKS), help="which, by name, separated by commas")
     parser.add_argument("--results", type=Path, default=HERE / "results")
     parser.add_argument("--readme", type=Path, default=HERE / "README.md")
@@ -36,7 +37,8 @@ def main() -> int:
     failed = []
     for name in given.only.split(","):
         script, *options = BENCHMARKS[name]
-        options = ["--quick"] if given.quick else options
+        if given.quick:
+            options.append("--quick")
         print(f"\n== {name}", flush=True)
         started = time.monotonic()
         command = [sys.executable, str(HERE / script), *options, "--json", str(given.results / f"{name}.json")]

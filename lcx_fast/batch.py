@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,8 +92,8 @@ def infer_files(
         pixel_spacing_mm: overrides whatever the files say.
 
     Yields:
-        One result per path, in order; its ``read`` time overlaps the file before. A file that cannot be read gives a
-        result with its error.
+        One result per path, in order, once its files are written; reading overlaps the file before, writing the file
+        after. A file that cannot be read gives a result with its error.
 
     Raises:
         EngineError, DeviceError: what would stop every other file too.
@@ -104,21 +104,47 @@ def infer_files(
         except OSError as error:
             raise InvalidArgument(f"{out}: cannot be made a folder ({error.strerror})") from error
     names = result_names(paths)
-    # One film is read while the one before it is inferred; decoders release the GIL.
-    with ThreadPoolExecutor(1, thread_name_prefix="lcx-read") as reader:
+    # Three films are on their way at most: one is read, one inferred, one's results written. Decoders, hashing and PNG
+    # compression release the GIL.
+    with (
+        ThreadPoolExecutor(1, thread_name_prefix="lcx-read") as reader,
+        ThreadPoolExecutor(1, thread_name_prefix="lcx-write") as writer,
+    ):
         ahead = reader.submit(_read, paths[0], pixel_spacing_mm) if paths else None
+        behind: Future[Result] | None = None
         for i, (path, name) in enumerate(zip(paths, names, strict=True)):
             assert ahead is not None
             read = ahead
             ahead = reader.submit(_read, paths[i + 1], pixel_spacing_mm) if i + 1 < len(paths) else None
             try:
-                mammogram, seconds = read.result()
-                report = _with_read_time(detector.infer(mammogram), seconds)
-                written = write_results(report, out, name, formats) if out is not None else ()
-            except (DicomError, InvalidArgument) as error:
-                yield Result(path, None, error)
-                continue
-            yield Result(path, report, None, written)
+                inferred = _infer(detector, path, read)
+            except LcxError:
+                if behind is not None:
+                    yield behind.result()
+                raise
+            if behind is not None:
+                yield behind.result()
+            behind = writer.submit(_written, inferred, out, name, formats)
+        if behind is not None:
+            yield behind.result()
+
+
+def _infer(detector: Detector, path: Path, read: Future[tuple[Mammogram, float]]) -> Result:
+    try:
+        mammogram, seconds = read.result()
+        return Result(path, _with_read_time(detector.infer(mammogram), seconds), None)
+    except (DicomError, InvalidArgument) as error:
+        return Result(path, None, error)
+
+
+def _written(result: Result, out: Path | None, name: str, formats: Sequence[str]) -> Result:
+    """The result, once its files are written."""
+    if result.report is None or out is None:
+        return result
+    try:
+        return replace(result, written=write_results(result.report, out, name, formats))
+    except (DicomError, InvalidArgument) as error:
+        return Result(result.path, None, error)
 
 
 def _read(path: Path, pixel_spacing_mm: float | None) -> tuple[Mammogram, float]:
