@@ -272,6 +272,7 @@ def main() -> int:
         run("label + statistics", bench_statistics, case, mask)
         run("fill holes", bench_fill, case, mask)
         run("outlines", bench_outlines, case, mask)
+        results.write(given.json)  # as far as it got
     for tile, overlap in ((512, 0.25), (512, 0.5), (1024, 0.25), (1024, 0.5)):
         run("tile + blend", bench_tiles, f"{tile}, overlap {number(overlap)}", tile, overlap)
     results.write(given.json)
