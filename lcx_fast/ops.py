@@ -14,6 +14,7 @@ shape, dtype or value.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -24,12 +25,14 @@ from . import _core
 from ._core import TileGrid
 from .errors import InvalidArgument
 from .overlaps import MatchResult, Rle, box_iou, encode_rle, mask_iou, match_detections, merge_rle
+from .polygons import Polygons
 from .values import RunValues, measure_runs, percentiles, resample, resample_many, spread_mask
 
 __all__ = [
     "Contours",
     "MatchResult",
     "Normalisation",
+    "Polygons",
     "RegionProps",
     "Regions",
     "Rle",
@@ -76,7 +79,7 @@ class Normalisation:
 class Contours(NamedTuple):
     """Outlines of a mask: int32 [K, 2] polygons of pixel corners (y, x), and which of them are holes."""
 
-    polygons: list[NDArray[np.int32]]
+    polygons: Polygons
     is_hole: NDArray[np.bool_]
 
 
@@ -112,7 +115,7 @@ class Regions(RegionProps):
         outlines: N arrays, float64 [K, 2] (y, x), clockwise on screen.
     """
 
-    outlines: tuple[NDArray[np.float64], ...] = ()
+    outlines: Sequence[NDArray[np.float64]] = ()
 
 
 def plan_tiles(
@@ -330,10 +333,11 @@ def trace_contours(mask: Array, *, threads: int = 0, stream: Any = None) -> Cont
         threads: most threads to use; 0 = all.
         stream: for arrays on a GPU; see above. Waited for.
     """
-    return Contours(*_core.trace_contours(mask, threads=threads, stream=stream))
+    (points, offsets), is_hole = _core.trace_contours(mask, threads=threads, stream=stream)
+    return Contours(Polygons(points, offsets), is_hole)
 
 
-def fill_polygons(polygons: list[NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.int32]:
+def fill_polygons(polygons: Sequence[NDArray[Any]], shape: tuple[int, int]) -> NDArray[np.int32]:
     """The pixels whose centre lies inside a set of polygons, by the even-odd rule.
 
     Args:
@@ -366,7 +370,8 @@ def find_lesions(
     neighbouring pixels it separates, where the map, interpolated linearly between their centres, equals ``low``.
 
     Args:
-        probability: float32 [H, W]; NaN counts as below ``low``.
+        probability: [H, W]; float32 or float16, where NaN counts as below ``low``, or uint8, which counts 255ths. Read as
+            it is, without a converted copy; on a GPU float32 only.
         low: threshold of the outline.
         high: threshold that some pixel of a lesion reaches.
         min_area: pixels, after hole filling.
@@ -380,5 +385,5 @@ def find_lesions(
     found = _core.find_lesions(
         probability, low=low, high=high, min_area=min_area, fill_holes=fill_holes, threads=threads, stream=stream
     )
-    found["outlines"] = tuple(found["outlines"])
+    found["outlines"] = Polygons(*found["outlines"])
     return Regions(**found)

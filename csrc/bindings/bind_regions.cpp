@@ -1,5 +1,7 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
+
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/call.hpp"
@@ -96,16 +98,14 @@ py::tuple bind_measure_runs(const py::object& values, const py::object& runs) {
   return py::make_tuple(found.mean, found.max, found.top_mean);
 }
 
+// Points [P, 2] and offsets [K + 1]: thousands of small arrays would take longer to make than to find.
 template <typename T>
-py::list polygon_list(const Polygons<T>& polygons) {
-  py::list result;
-  for (std::size_t k = 0; k + 1 < polygons.offsets.size(); ++k) {
-    const auto first = polygons.offsets[k];
-    result.append(table<T>(polygons.offsets[k + 1] - first, 2, [&](std::int64_t i, std::int64_t j) {
-      return polygons.points[static_cast<std::size_t>(first + i)][static_cast<std::size_t>(j)];
-    }));
-  }
-  return result;
+py::tuple polygon_arrays(const Polygons<T>& polygons) {
+  py::array_t<T> points({static_cast<py::ssize_t>(polygons.points.size()), py::ssize_t{2}});
+  std::copy_n(polygons.points.data(), polygons.points.size(),
+              reinterpret_cast<std::array<T, 2>*>(points.mutable_data()));
+  py::array_t<std::int64_t> offsets(static_cast<py::ssize_t>(polygons.offsets.size()), polygons.offsets.data());
+  return py::make_tuple(points, offsets);
 }
 
 py::tuple bind_trace_contours(const py::object& mask, int threads, const py::object& stream) {
@@ -120,21 +120,34 @@ py::tuple bind_trace_contours(const py::object& mask, int threads, const py::obj
   for (std::size_t i = 0; i < contours.is_hole.size(); ++i) {
     is_hole.mutable_at(static_cast<py::ssize_t>(i)) = contours.is_hole[i] != 0;
   }
-  return py::make_tuple(polygon_list(contours.polygons), is_hole);
+  return py::make_tuple(polygon_arrays(contours.polygons), is_hole);
+}
+
+TensorView<const Half, 2> half_view(Array array, const char* name) {
+  array.dtype = dtype_name<std::uint16_t>();  // the same bits; C++ has no name for the type yet
+  const auto bits = view<const std::uint16_t, 2>(array, name);
+  return {reinterpret_cast<const Half*>(bits.data), bits.shape, bits.strides, bits.device};
 }
 
 py::dict bind_find_lesions(const py::object& map, float low, float high, std::int64_t min_area, bool fill_holes,
                            int threads, const py::object& stream) {
   Call call(stream);
-  const auto map_view = call.view<const float, 2>(map, "map");
+  const Array array = call.array(map, "map");
   Lesions lesions;
-  {
+  const auto find = [&](auto map_view) {
     const py::gil_scoped_release release;
     lesions = find_lesions(map_view, {low, high, min_area, fill_holes}, threads, call.stream());
+  };
+  if (array.dtype == "<f2") {
+    find(half_view(array, "map"));
+  } else {
+    require_argument(array.dtype == dtype_name<float>() || array.dtype == dtype_name<std::uint8_t>(), "map is ",
+                     readable(array.dtype), "; accepted: float32, float16, uint8");
+    dispatch<2, float, std::uint8_t>(array, "map", find);
   }
   py::dict result = geometry_table(lesions.geometry);
   add_values(result, lesions.values);
-  result["outlines"] = polygon_list(lesions.outlines);
+  result["outlines"] = polygon_arrays(lesions.outlines);
   return result;
 }
 

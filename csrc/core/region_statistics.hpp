@@ -2,8 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
-#include <vector>
+#include <span>
 
 namespace lcx {
 
@@ -40,21 +39,7 @@ struct RegionValues {
   float top_mean = 0.0F;  ///< mean of the highest tenth, ceil(area / 10) values
 };
 
-/// Summarises `values` (not empty; reordered).
-inline RegionValues summarise(std::vector<float>& values) {
-  const std::size_t top = (values.size() + 9) / 10;
-  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(top - 1), values.end(),
-                   std::greater<>());
-  double top_sum = 0.0;
-  float max = values.front();
-  for (std::size_t i = 0; i < top; ++i) {
-    top_sum += static_cast<double>(values[i]);
-    max = std::max(max, values[i]);
-  }
-  double sum = top_sum;
-  for (std::size_t i = top; i < values.size(); ++i) sum += static_cast<double>(values[i]);
-  return {static_cast<float>(sum / static_cast<double>(values.size())), max,
-          static_cast<float>(top_sum / static_cast<double>(top))};
-}
+/// Summarises `values` (not empty, no NaN).
+RegionValues summarise(std::span<const float> values);
 
 }  // namespace lcx

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <bit>
 #include <numeric>
+#include <utility>
 
 #include "core/bit_pack.hpp"
 #include "core/error.hpp"
 #include "core/parallel_for.hpp"
-#include "core/simd.hpp"
+#include "core/threshold_bits.hpp"
 
 namespace lcx {
 namespace {
@@ -16,22 +17,14 @@ constexpr std::int64_t kRowsPerTask = 64;
 // Pixels worth a thread of their own: some 0.1 ms of work, several times what starting a thread costs.
 constexpr std::int64_t kPixelsPerThread = 1 << 20;
 
-LCX_SIMD_CLONES void flag_at_least(const float* values, float level, std::uint8_t* flags, std::int64_t count) {
-  for (std::int64_t x = 0; x < count; ++x) flags[x] = values[x] >= level ? 1 : 0;
-}
-
-LCX_SIMD_CLONES void flag_nonzero(const std::uint8_t* values, std::uint8_t* flags, std::int64_t count) {
-  for (std::int64_t x = 0; x < count; ++x) flags[x] = values[x] != 0 ? 1 : 0;
-}
-
-// `flags` holds a multiple of 64 entries, zeros past the row's end.
-void append_runs(const std::uint8_t* flags, std::int64_t width, std::vector<Run>& runs) {
+void append_runs(const std::vector<std::uint64_t>& words, std::int64_t width, std::vector<Run>& runs) {
   const auto limit = static_cast<std::int32_t>(width);
   bool open = false;
   std::int32_t begin = 0;
-  for (std::int32_t base = 0; base < limit; base += 64) {
-    std::uint64_t word = pack_word(flags + base);
+  for (std::size_t k = 0; k < words.size(); ++k) {
+    const std::uint64_t word = words[k];
     if (word == (open ? ~std::uint64_t{0} : 0)) continue;
+    const auto base = static_cast<std::int32_t>(64 * k);
     // Transitions: bits that differ from the bit before them.
     std::uint64_t edges = word ^ ((word << 1) | (open ? 1U : 0U));
     while (edges) {
@@ -48,8 +41,9 @@ void append_runs(const std::uint8_t* flags, std::int64_t width, std::vector<Run>
   if (open) runs.push_back({begin, limit});
 }
 
-template <typename T, typename Flag>
-RunMask encode(TensorView<const T, 2> values, const Flag& flag_row, int threads) {
+// bits_of_row(values, count, words) turns a dense row into bits.
+template <typename T, typename BitsOfRow>
+RunMask encode(TensorView<const T, 2> values, const BitsOfRow& bits_of_row, int threads) {
   RunMask mask;
   mask.height = values.shape[0];
   mask.width = values.shape[1];
@@ -59,27 +53,26 @@ RunMask encode(TensorView<const T, 2> values, const Flag& flag_row, int threads)
   std::vector<std::vector<Run>> parts(static_cast<std::size_t>(tasks));
   const std::int64_t grain = kPixelsPerThread / (kRowsPerTask * std::max<std::int64_t>(mask.width, 1)) + 1;
   parallel_for(tasks, grain, threads, [&](std::int64_t first, std::int64_t last) {
-    std::vector<std::uint8_t> flags(static_cast<std::size_t>((mask.width + 63) / 64 * 64), 0);
+    std::vector<std::uint64_t> words(static_cast<std::size_t>((mask.width + 63) / 64));
     std::vector<T> gathered(values.has_dense_rows() ? 0 : static_cast<std::size_t>(mask.width));
-    for (std::int64_t task = first; task < last; ++task) {
-      auto& runs = parts[static_cast<std::size_t>(task)];
-      const std::int64_t end = std::min((task + 1) * kRowsPerTask, mask.height);
-      for (std::int64_t y = task * kRowsPerTask; y < end; ++y) {
-        const T* row = values.row(y);
-        if (!values.has_dense_rows()) {
-          for (std::int64_t x = 0; x < mask.width; ++x) gathered[static_cast<std::size_t>(x)] = values(y, x);
-          row = gathered.data();
-        }
-        const std::size_t before = runs.size();
-        flag_row(row, flags.data(), mask.width);
-        append_runs(flags.data(), mask.width, runs);
-        mask.row_offsets[static_cast<std::size_t>(y) + 1] = static_cast<std::int64_t>(runs.size() - before);
+    // One thread's runs lie behind one another, so that they need no gathering where there is no other thread.
+    auto& runs = parts[static_cast<std::size_t>(first)];
+    for (std::int64_t y = first * kRowsPerTask; y < std::min(last * kRowsPerTask, mask.height); ++y) {
+      const T* row = values.row(y);
+      if (!values.has_dense_rows()) {
+        for (std::int64_t x = 0; x < mask.width; ++x) gathered[static_cast<std::size_t>(x)] = values(y, x);
+        row = gathered.data();
       }
+      const std::size_t before = runs.size();
+      bits_of_row(row, mask.width, words.data());
+      append_runs(words, mask.width, runs);
+      mask.row_offsets[static_cast<std::size_t>(y) + 1] = static_cast<std::int64_t>(runs.size() - before);
     }
   });
   std::partial_sum(mask.row_offsets.begin(), mask.row_offsets.end(), mask.row_offsets.begin());
+  if (!parts.empty()) mask.runs = std::move(parts.front());
   mask.runs.reserve(static_cast<std::size_t>(mask.row_offsets.back()));
-  for (const auto& part : parts) mask.runs.insert(mask.runs.end(), part.begin(), part.end());
+  for (std::size_t k = 1; k < parts.size(); ++k) mask.runs.insert(mask.runs.end(), parts[k].begin(), parts[k].end());
   return mask;
 }
 
@@ -165,12 +158,36 @@ RunMask complement(const RunMask& mask) {
 RunMask encode_at_least(TensorView<const float, 2> values, float level, int threads) {
   return encode(
       values,
-      [level](const float* row, std::uint8_t* flags, std::int64_t count) { flag_at_least(row, level, flags, count); },
+      [level](const float* row, std::int64_t count, std::uint64_t* words) { bits_at_least(row, level, count, words); },
+      threads);
+}
+
+RunMask encode_at_least(TensorView<const Half, 2> values, float level, int threads) {
+  return encode(
+      values,
+      [level](const Half* row, std::int64_t count, std::uint64_t* words) { bits_at_least(row, level, count, words); },
+      threads);
+}
+
+RunMask encode_at_least(TensorView<const std::uint8_t, 2> values, float level, int threads) {
+  int least = 0;
+  while (least < 256 && !(probability_of(static_cast<std::uint8_t>(least)) >= level)) ++least;
+  return encode(
+      values,
+      [least](const std::uint8_t* row, std::int64_t count, std::uint64_t* words) {
+        if (least == 256) {
+          std::fill(words, words + (count + 63) / 64, std::uint64_t{0});
+        } else {
+          bits_at_least(row, static_cast<std::uint8_t>(least), count, words);
+        }
+      },
       threads);
 }
 
 RunMask encode_nonzero(TensorView<const std::uint8_t, 2> mask, int threads) {
-  return encode(mask, flag_nonzero, threads);
+  return encode(
+      mask, [](const std::uint8_t* row, std::int64_t count, std::uint64_t* words) { pack_bits(row, count, 1, words); },
+      threads);
 }
 
 RunLabels label_runs(const RunMask& mask, Connectivity connectivity) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/half.hpp"
 #include "core/tensor_view.hpp"
 
 namespace lcx {
@@ -42,6 +43,10 @@ struct RunLabels {
 
 /// Runs of the pixels with `value >= level` (NaN is background).
 RunMask encode_at_least(TensorView<const float, 2> values, float level, int threads);
+
+/// Likewise, of stored probabilities (core/half.hpp).
+RunMask encode_at_least(TensorView<const Half, 2> values, float level, int threads);
+RunMask encode_at_least(TensorView<const std::uint8_t, 2> values, float level, int threads);
 
 /// Runs of the nonzero pixels.
 RunMask encode_nonzero(TensorView<const std::uint8_t, 2> mask, int threads);

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "core/run_mask.hpp"
+#include "core/simd.hpp"
 #include "ops/find_lesions/find_lesions.hpp"
 #include "ops/find_lesions/find_lesions_impl.hpp"
 
@@ -12,6 +14,18 @@ namespace lcx::cpu {
 namespace {
 
 constexpr int kEast = 0;
+
+// NaN counts as 0.
+#define LCX_COPY_VALUES(T)                                                         \
+  LCX_SIMD_CLONES void copy_values(const T* from, float* to, std::int64_t count) { \
+    for (std::int64_t x = 0; x < count; ++x) {                                     \
+      const float value = probability_of(from[x]);                                 \
+      to[x] = value == value ? value : 0.0F;                                       \
+    }                                                                              \
+  }
+LCX_COPY_VALUES(float)
+LCX_COPY_VALUES(Half)
+LCX_COPY_VALUES(std::uint8_t)
 
 // Calls visit(label, y, run) for each run.
 template <typename Visit>
@@ -23,13 +37,46 @@ void for_each_run(const RunMask& mask, const RunLabels& labels, const Visit& vis
   }
 }
 
-RunMask keep_seeded(TensorView<const float, 2> map, const RunMask& mask, float high) {
+// Asks for the map's rows about the runs to come. By the time the runs are known, the map's rows have left the cache;
+// runs lie wherever lesions do, so nothing but the runs themselves foretells the next one.
+template <typename T>
+class RunPrefetcher {
+ public:
+  RunPrefetcher(TensorView<const T, 2> map, const RunMask& mask) : map_(map), mask_(mask) {
+    for (int i = 0; i < kAhead; ++i) advance();
+  }
+
+  /// To be called once a run, in order.
+  void advance() {
+    while (y_ < mask_.height && run_ == mask_.row_offsets[static_cast<std::size_t>(y_) + 1]) ++y_;
+    if (y_ == mask_.height) return;
+    const Run run = mask_.runs[static_cast<std::size_t>(run_++)];
+    const std::int64_t below = std::min(y_ + 1, mask_.height - 1);
+    for (std::int64_t y = std::max<std::int64_t>(y_ - 1, 0); y <= below; ++y) {
+      __builtin_prefetch(map_.data + y * map_.strides[0] + run.begin * map_.strides[1]);
+      __builtin_prefetch(map_.data + y * map_.strides[0] + (run.end - 1) * map_.strides[1]);
+    }
+  }
+
+ private:
+  static constexpr int kAhead = 24;
+
+  TensorView<const T, 2> map_;
+  const RunMask& mask_;
+  std::int64_t y_ = 0;
+  std::int64_t run_ = 0;
+};
+
+template <typename T>
+RunMask keep_seeded(TensorView<const T, 2> map, const RunMask& mask, float high) {
   const RunLabels labels = label_runs(mask, Connectivity::kEight);
   std::vector<std::uint8_t> seeded(static_cast<std::size_t>(labels.count), 0);
+  RunPrefetcher prefetcher(map, mask);
   for_each_run(mask, labels, [&](std::size_t label, std::int64_t y, Run run) {
+    prefetcher.advance();
     if (seeded[label]) return;
     for (std::int64_t x = run.begin; x < run.end; ++x) {
-      if (map(y, x) >= high) {
+      if (probability_of(map(y, x)) >= high) {
         seeded[label] = 1;
         return;
       }
@@ -62,38 +109,53 @@ RunMask measure(const RunMask& mask, std::int64_t min_area, RunLabels& labels, s
   return kept;
 }
 
-std::vector<RegionValues> measure_values(TensorView<const float, 2> map, const RunMask& mask, const RunLabels& labels,
+template <typename T>
+std::vector<RegionValues> measure_values(TensorView<const T, 2> map, const RunMask& mask, const RunLabels& labels,
                                          const std::vector<RegionGeometry>& geometry) {
-  std::vector<std::vector<float>> gathered(geometry.size());
-  for (std::size_t i = 0; i < geometry.size(); ++i) gathered[i].reserve(static_cast<std::size_t>(geometry[i].area));
+  // The regions' values one behind another; `ends` grows from each region's begin to its end.
+  std::vector<std::size_t> ends(geometry.size());
+  std::size_t total = 0;
+  for (std::size_t i = 0; i < geometry.size(); ++i) {
+    ends[i] = total;
+    total += static_cast<std::size_t>(geometry[i].area);
+  }
+  const auto gathered = std::make_unique_for_overwrite<float[]>(total);
+  RunPrefetcher prefetcher(map, mask);
   for_each_run(mask, labels, [&](std::size_t label, std::int64_t y, Run run) {
-    for (std::int64_t x = run.begin; x < run.end; ++x) {
-      const float value = map(y, x);
-      gathered[label].push_back(std::isnan(value) ? 0.0F : value);
+    prefetcher.advance();
+    float* to = gathered.get() + ends[label];
+    if (map.has_dense_rows()) {
+      copy_values(map.row(y) + run.begin, to, run.end - run.begin);
+    } else {
+      for (std::int64_t x = run.begin; x < run.end; ++x) copy_values(&map(y, x), to + (x - run.begin), 1);
     }
+    ends[label] += static_cast<std::size_t>(run.end - run.begin);
   });
   std::vector<RegionValues> values;
-  values.reserve(gathered.size());
-  for (auto& region : gathered) values.push_back(summarise(region));
+  values.reserve(geometry.size());
+  for (std::size_t i = 0; i < geometry.size(); ++i) {
+    const auto area = static_cast<std::size_t>(geometry[i].area);
+    values.push_back(summarise({gathered.get() + (ends[i] - area), area}));
+  }
   return values;
 }
 
 // Where between the crack's two pixels the map crosses `level`.
-std::array<double, 2> crossing(TensorView<const float, 2> map, const Crack& crack, float level) {
+template <typename T>
+std::array<double, 2> crossing(TensorView<const T, 2> map, const Crack& crack, float level) {
   const auto& outward = kHeadings[static_cast<std::size_t>((crack.heading + 3) & 3)];
   const std::int64_t y = crack.y + outward[0];
   const std::int64_t x = crack.x + outward[1];
   double part = 0.5;
   if (y >= 0 && y < map.shape[0] && x >= 0 && x < map.shape[1]) {
-    part = crossing_part(map(crack.y, crack.x), map(y, x), level);
+    part = crossing_part(probability_of(map(crack.y, crack.x)), probability_of(map(y, x)), level);
   }
   return {static_cast<double>(crack.y) + 0.5 + part * outward[0],
           static_cast<double>(crack.x) + 0.5 + part * outward[1]};
 }
 
-}  // namespace
-
-Lesions find_lesions(TensorView<const float, 2> map, const LesionOptions& options, int threads) {
+template <typename T>
+Lesions find(TensorView<const T, 2> map, const LesionOptions& options, int threads) {
   RunMask mask = encode_at_least(map, options.low, threads);
   if (options.high > options.low) mask = keep_seeded(map, mask, options.high);
   if (options.fill_holes) mask = fill_run_holes(mask);
@@ -113,6 +175,20 @@ Lesions find_lesions(TensorView<const float, 2> map, const LesionOptions& option
     lesions.outlines.end_polygon();
   });
   return lesions;
+}
+
+}  // namespace
+
+Lesions find_lesions(TensorView<const float, 2> map, const LesionOptions& options, int threads) {
+  return find(map, options, threads);
+}
+
+Lesions find_lesions(TensorView<const Half, 2> map, const LesionOptions& options, int threads) {
+  return find(map, options, threads);
+}
+
+Lesions find_lesions(TensorView<const std::uint8_t, 2> map, const LesionOptions& options, int threads) {
+  return find(map, options, threads);
 }
 
 }  // namespace lcx::cpu

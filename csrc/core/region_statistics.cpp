@@ -1,0 +1,86 @@
+#include "core/region_statistics.hpp"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "core/select.hpp"
+#include "core/simd.hpp"
+
+namespace lcx {
+namespace {
+
+// Up to here a partial sort of a copy is the quicker way to the highest tenth.
+constexpr std::size_t kFew = 256;
+
+// Sums of all values and of those above `limit`, and how many those are. Lanes are kept apart because the compiler may
+// not reorder a floating-point sum.
+struct Sums {
+  double all = 0.0;
+  double above = 0.0;
+  std::int64_t count_above = 0;
+};
+
+LCX_SIMD_CLONES void add_up(const float* values, std::int64_t count, float limit, Sums& sums) {
+  constexpr int kLanes = 16;
+  double all[kLanes] = {};
+  double above[kLanes] = {};
+  std::int64_t counts[kLanes] = {};
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const float value = values[i + lane];
+      const bool counts_too = value > limit;
+      all[lane] += static_cast<double>(value);
+      above[lane] += static_cast<double>(counts_too ? value : 0.0F);
+      counts[lane] += counts_too ? 1 : 0;
+    }
+  }
+  for (; i < count; ++i) {
+    all[0] += static_cast<double>(values[i]);
+    above[0] += static_cast<double>(values[i] > limit ? values[i] : 0.0F);
+    counts[0] += values[i] > limit ? 1 : 0;
+  }
+  for (int lane = 0; lane < kLanes; ++lane) {
+    sums.all += all[lane];
+    sums.above += above[lane];
+    sums.count_above += counts[lane];
+  }
+}
+
+RegionValues summary(double sum, std::size_t count, float max, double top_sum, std::size_t top) {
+  return {static_cast<float>(sum / static_cast<double>(count)), max,
+          static_cast<float>(top_sum / static_cast<double>(top))};
+}
+
+RegionValues summarise_few(std::span<const float> values, std::size_t top) {
+  std::array<float, kFew> sorted;
+  std::copy(values.begin(), values.end(), sorted.begin());
+  const auto end = sorted.begin() + static_cast<std::ptrdiff_t>(values.size());
+  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(top - 1), end, std::greater<>());
+  double top_sum = 0.0;
+  float max = sorted.front();
+  for (std::size_t i = 0; i < top; ++i) {
+    top_sum += static_cast<double>(sorted[i]);
+    max = std::max(max, sorted[i]);
+  }
+  double sum = top_sum;
+  for (std::size_t i = top; i < values.size(); ++i) sum += static_cast<double>(sorted[i]);
+  return summary(sum, values.size(), max, top_sum, top);
+}
+
+}  // namespace
+
+RegionValues summarise(std::span<const float> values) {
+  const std::size_t top = (values.size() + 9) / 10;
+  if (values.size() <= kFew) return summarise_few(values, top);
+  const float least = value_at_rank(values, static_cast<std::int64_t>(values.size() - top));
+  Sums sums;
+  add_up(values.data(), static_cast<std::int64_t>(values.size()), least, sums);
+  // The values that tie with the least of the top make up its number.
+  const double top_sum =
+      sums.above + static_cast<double>(static_cast<std::int64_t>(top) - sums.count_above) * static_cast<double>(least);
+  return summary(sums.all, values.size(), range_of(values).high, top_sum, top);
+}
+
+}  // namespace lcx
