@@ -370,8 +370,8 @@ def find_lesions(
     neighbouring pixels it separates, where the map, interpolated linearly between their centres, equals ``low``.
 
     Args:
-        probability: [H, W]; float32 or float16, where NaN counts as below ``low``, or uint8, which counts 255ths. Read as
-            it is, without a converted copy; on a GPU float32 only.
+        probability: [H, W]; float32 or float16, where NaN counts as below ``low``, or uint8, which counts 255ths. Read
+            as it is, without a converted copy; on a GPU float32 only.
         low: threshold of the outline.
         high: threshold that some pixel of a lesion reaches.
         min_area: pixels, after hole filling.

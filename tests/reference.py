@@ -277,6 +277,12 @@ def fill_polygons(polygons, shape):
     return inside
 
 
+def probabilities(stored):
+    """float32 of a map as it may be stored: uint8 counts 255ths."""
+    values = stored.astype(np.float32)
+    return values / np.float32(255) if stored.dtype == np.uint8 else values
+
+
 def find_lesions(probability, low=0.5, high=0.5, min_area=1, fill=True):
     """A list of dicts as ``region_props`` gives, each with its "outline" as a list of (y, x)."""
     values = np.where(np.isnan(probability), 0, probability).astype(np.float64)

@@ -111,7 +111,7 @@ def test_labels_out_of_range_are_refused(emulated):
 def test_contours_are_those_of_the_cpu(emulated, shape):
     for mask in list(masks(shape, np.random.default_rng(5)))[2::3]:
         found = ops.trace_contours(FakeCudaArray(mask))
-        polygons, is_hole = _core.trace_contours(mask, threads=1)
+        polygons, is_hole = ops.trace_contours(mask, threads=1)
         assert np.array_equal(found.is_hole, is_hole)
         assert len(found.polygons) == len(polygons)
         for own, expected in zip(found.polygons, polygons, strict=True):

@@ -192,6 +192,50 @@ def test_find_lesions_equals_the_definition(shape, low, margin, min_area, fill, 
         assert reference.signed_area(found.outlines[i]) >= 0
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 140), st.integers(1, 140)),
+    dtype=st.sampled_from([np.float16, np.uint8]),
+    low=st.sampled_from([-0.1, 0.0, 0.3, 0.5, 128 / 255, 1.0, 1.1]),
+    margin=st.sampled_from([0.0, 0.3]),
+    layout=layouts,
+    seed=st.integers(0, 2**31),
+)
+def test_lesions_of_a_stored_map_are_those_of_its_probabilities(shape, dtype, low, margin, layout, seed):
+    rng = np.random.default_rng(seed)
+    if dtype == np.uint8:
+        stored = (smooth_map(rng, shape) * 255).astype(np.uint8)
+    else:
+        stored = smooth_map(rng, shape).astype(np.float16)
+        odd = np.array([np.nan, np.inf, -np.inf, -0.0, 6e-8, -6e-8, 65504], np.float16)
+        stored = np.where(rng.random(shape) < 0.05, rng.choice(odd, shape), stored)
+    stored = layout(stored)
+    arguments = {"low": low, "high": low + margin, "min_area": 3}
+    found = ops.find_lesions(stored, **arguments)
+    expected = ops.find_lesions(reference.probabilities(stored), **arguments)
+    for name in ("area", "bounding_box", "centroid", "mean", "max", "top_mean"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name), equal_nan=True)
+    assert np.array_equal(found.outlines.points, expected.outlines.points)
+    assert np.array_equal(found.outlines.offsets, expected.outlines.offsets)
+
+
+def test_every_half_is_read_exactly():
+    halves = np.arange(2**16, dtype=np.uint16).view(np.float16)[None]
+    for low in (-1.0, 0.0, 1e-7, 0.5, 60000.0):
+        found = ops.find_lesions(halves, low=low, high=low)
+        expected = ops.find_lesions(halves.astype(np.float32), low=low, high=low)
+        assert np.array_equal(found.area, expected.area) and np.array_equal(found.max, expected.max)
+
+
+def test_polygons_are_a_sequence():
+    contours = ops.trace_contours(np.eye(5, dtype=bool)[:, [0, 1, 3, 2, 4]])
+    polygons = contours.polygons
+    assert len(polygons) == len(list(polygons)) == len(polygons[:]) == len(contours.is_hole)
+    assert np.array_equal(polygons[-1], list(polygons)[-1]) and polygons[0].base is not None
+    with pytest.raises(IndexError):
+        polygons[len(polygons)]
+
+
 def test_outline_of_a_disc_is_where_the_map_crosses_the_threshold():
     y, x = np.indices((80, 80)) + 0.5
     probability = np.clip(0.5 - 0.05 * (np.hypot(y - 40, x - 41) - 20.3), 0, 1).astype(np.float32)

@@ -94,6 +94,7 @@ float value_at_rank(std::span<const float> values, std::int64_t rank) {
   std::int64_t below = 0;
   for (int pass = 0; pass < kHalvings && range.low < range.high; ++pass) {
     const float middle = range.low / 2 + range.high / 2;
+    if (!std::isfinite(middle)) break;
     const std::int64_t count = count_at_most(values, middle);
     if (count > rank) {
       range.high = middle;
