@@ -79,6 +79,20 @@ def test_sensitivity_at_false_positive_rates():
     np.testing.assert_allclose(normal, [0, 2 / 3])  # one normal image, one false positive on it
 
 
+def test_points_are_hits_where_they_lie_in_an_outline():
+    outlines = outline((0, 0, 10, 10), (20, 20, 30, 30))
+    points = [(5.0, 9.99), (5.0, 10.0), (25, 25), (-1, 3), (60, 0), (21, 21)]
+    image = evaluation.compare_points(points, [0.9, 0.8, 0.3, 0.5, 0.4, 0.7], outlines, patient="a")
+    assert image.scores.tolist() == [0.9, 0.8, 0.7, 0.5, 0.4, 0.3]
+    assert image.centre_inside.tolist() == [[1, 0], [0, 0], [0, 1], [0, 0], [0, 0], [0, 1]]
+    matches = evaluation.match_lesions([image], overlap="centre", duplicates="ignored")
+    assert matches.state.tolist() == [1, 0, 1, 0, 0, -1] and matches.lesion_counts.all()
+    empty = evaluation.compare_points([], [], np.zeros((4, 4), int), patient="a")
+    assert empty.centre_inside.shape == (0, 0)
+    with pytest.raises(InvalidArgument, match="2 points"):
+        evaluation.compare_points([(0, 0), (1, 1)], [0.5], outlines, patient="a")
+
+
 def test_classes_and_sizes():
     labels, scores = evaluation.find_detections(blobs((0, 0, 10, 10, 0.9), (20, 20, 30, 30, 0.8)), pixel_spacing_mm=1.0)
     outlines = outline((0, 0, 10, 10), (20, 20, 30, 30), (40, 40, 50, 55))

@@ -1,9 +1,11 @@
 """Measure a model on the validation images.
 
     python -m training.evaluate --data DIR --run runs/first [--model lcx_fast/models/cdd-cesm-lite0.onnx]
+    python -m training.evaluate --data DIR --model lcx_fast/models/cdd-cesm-lite0.onnx --out evaluation
 
-With --model the exported file runs, on tiles, as at inference; without, the checkpoint on whole images. Figures
-on images that also chose the checkpoint are optimistic; the report says so.
+With --model the exported file runs, on tiles, as at inference; without, the checkpoint on whole images. Writes
+validation.json and validation.html, METHOD.md's figures with patient-bootstrap intervals. Figures on images that also
+chose the checkpoint are optimistic; the page says so.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +23,12 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage  # type: ignore[import-untyped]
 
-from lcx_fast.evaluation import ImageResult, compare, find_detections, match_lesions, roc_auc
+from lcx_fast.evaluation import ImageResult, compare, find_detections, match_lesions, max_by_group, roc_auc
+from lcx_fast.model import ModelSpec, read_model_spec
 from training import metrics
 from training.checkpoint import load_average
 from training.config import Config, PoolingConfig, parse_config
+from training.evaluation_page import Drawn, write_evaluation
 from training.network import OUTPUT_NAMES, LesionNetwork
 from training.pooling import image_logit
 from training.prepare import Sample
@@ -68,23 +73,40 @@ def torch_predictor(model: LesionNetwork, config: Config) -> Predictor:
     return predict
 
 
-def onnx_predictor(path: Path, config: Config, *, tile_shape: tuple[int, int], overlap: float) -> Predictor:
-    """The exported file, tile by tile, cut and blended by the operations that inference uses."""
+def file_predictor(spec: ModelSpec) -> Predictor:
+    """An exported file, tile by tile, cut and blended by the operations that inference uses."""
     import onnxruntime
 
     from lcx_fast import ops
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    normalisation = ops.Normalisation(0.0, 1.0, config.network.mean, config.network.std)
+    session = onnxruntime.InferenceSession(str(spec.path), providers=["CPUExecutionProvider"])
+    normalisation = ops.Normalisation(0.0, 1.0, spec.mean, spec.deviation)
 
     def predict(sample: Sample) -> NDArray[np.float32]:
         height, width = sample.image.shape
-        grid = ops.plan_tiles((height, width), tile_shape=tile_shape, overlap=overlap, mask=sample.breast)
+        grid = ops.plan_tiles(
+            (height, width), tile_shape=spec.tile_shape, overlap=spec.tile_overlap, mask=sample.breast
+        )
         tiles = ops.extract_tiles(sample.image, grid, normalisation=normalisation, mask=sample.breast)
-        outputs = [session.run(None, {"image": tile[None]})[0] for tile in tiles]
-        return ops.blend_tiles(np.concatenate(outputs), grid, weights="gaussian", mask=sample.breast)
+        outputs = [session.run(None, {session.get_inputs()[0].name: tile[None]})[0] for tile in tiles]
+        return ops.blend_tiles(np.concatenate(outputs), grid, weights=spec.tile_weights, mask=sample.breast)
 
     return predict
+
+
+def predict_with_file(spec: ModelSpec, samples: Sequence[Sample]) -> list[Prediction]:
+    """What an exported file says, its image score included."""
+    from lcx_fast.scoring import image_score
+
+    predictor = file_predictor(spec)
+    scored = spec.outputs.index(spec.image_score.map)
+    order = [spec.outputs.index(name) for name in OUTPUT_NAMES]
+    predictions = []
+    for sample in samples:
+        probabilities = np.where(sample.breast, predictor(sample), np.float32(0.0))
+        score = image_score(np.ascontiguousarray(probabilities[scored]), sample.breast, spec.image_score)
+        predictions.append(Prediction(sample, probabilities[order], score))
+    return predictions
 
 
 def predict_all(
@@ -105,6 +127,17 @@ def predict_all(
     return predictions
 
 
+def outlines_of(sample: Sample, *, output: str) -> NDArray[np.int16] | None:
+    """What one map is asked about: numbered outlines, -1 where nothing counts; None where it is not told."""
+    if not (sample.annotated if output == "abnormal" else sample.pathology != "unknown"):
+        return None
+    if output == "malignant" and sample.pathology != "malignant":
+        return np.zeros_like(sample.labels)
+    if output == "malignant" and sample.not_malignant:
+        return np.where(np.isin(sample.labels, sample.not_malignant), np.int16(-1), sample.labels)
+    return sample.labels
+
+
 def lesion_results(
     predictions: Sequence[Prediction], *, output: str, threshold: float = 0.5, seed_threshold: float = 0.5
 ) -> list[ImageResult]:
@@ -113,12 +146,9 @@ def lesion_results(
     results = []
     for prediction in predictions:
         sample = prediction.sample
-        if not (sample.annotated if output == "abnormal" else sample.pathology != "unknown"):
+        outlines = outlines_of(sample, output=output)
+        if outlines is None:
             continue
-        counts = output == "abnormal" or sample.pathology == "malignant"
-        outlines = sample.labels if counts else np.zeros_like(sample.labels)
-        if output == "malignant" and sample.not_malignant:
-            outlines = np.where(np.isin(outlines, sample.not_malignant), np.int16(-1), outlines)
         probability = np.where(outlines == -1, np.float32(0.0), prediction.probabilities[index])
         labels, scores = find_detections(
             probability, pixel_spacing_mm=sample.spacing_mm, threshold=threshold, seed_threshold=seed_threshold
@@ -198,29 +228,53 @@ def best_brightness(samples: Sequence[Sample], *, output: str) -> tuple[str, lis
     return best[1], best[2]
 
 
-def report(predictions: Sequence[Prediction], *, draws: int = 2000) -> dict[str, Any]:
-    """All figures of a set of predictions, each [value, low, high] where an interval makes sense."""
+def pixel_results(predictions: Sequence[Prediction], *, output: str) -> list[metrics.PixelResult]:
+    """One map's pixels against the outlines it was to learn, over every image that has them told."""
+    index = OUTPUT_NAMES.index(output)
+    return [
+        metrics.pixel_result(
+            prediction.probabilities[index],
+            outlines,
+            prediction.sample.breast,
+            patient=prediction.sample.patient,
+            spacing_mm=prediction.sample.spacing_mm,
+        )
+        for prediction in predictions
+        if (outlines := outlines_of(prediction.sample, output=output)) is not None
+    ]
+
+
+def measure(predictions: Sequence[Prediction], *, draws: int) -> tuple[dict[str, Any], Drawn]:
+    """All figures of a set of predictions, each (value, low, high) where an interval makes sense; what to draw."""
     samples = [prediction.sample for prediction in predictions]
     known = [prediction for prediction in predictions if prediction.sample.pathology != "unknown"]
-    document: dict[str, Any] = {
-        "images": len(samples),
-        "patients": len({sample.patient for sample in samples}),
-        "image_malignant": metrics.score_figures(
-            [prediction.score for prediction in known],
-            [prediction.sample.pathology == "malignant" for prediction in known],
-            [prediction.sample.patient for prediction in known],
-            draws=draws,
-        ),
-    }
+    scores = [prediction.score for prediction in known]
+    positive = [prediction.sample.pathology == "malignant" for prediction in known]
+    patients = [prediction.sample.patient for prediction in known]
+    sides = [prediction.sample.laterality for prediction in known]
+    document: dict[str, Any] = {"images": len(samples), "patients": len({sample.patient for sample in samples})}
+    document["image_malignant"] = metrics.score_figures(scores, positive, patients, draws=draws)
+    document["breast_malignant"] = metrics.breast_figures(scores, positive, patients, sides, draws=draws)
+    drawn = Drawn({"images": (scores, positive)}, {})
+    if all(sides):
+        breasts = max_by_group(scores, positive, list(zip(patients, sides, strict=True)))
+        drawn.rankings["breasts, highest view"] = (breasts.scores, breasts.labels)
     for output in OUTPUT_NAMES:
         results = lesion_results(predictions, output=output)
-        document[output] = dict(metrics.with_intervals(results, draws=draws))
-        document[output]["operating_points"] = metrics.operating_points(results)
-        document[output]["outlines"] = sum(len(result.reference_areas) for result in results)
-        document[output]["confused_pixels"] = confused_pixels(predictions, output=output)
+        pixels = metrics.pixel_figures(pixel_results(predictions, output=output), draws=draws)
         setting, baseline = best_brightness(samples, output=output)
-        document[output]["smoothed_brightness"] = metrics.with_intervals(baseline, draws=draws) | {"setting": setting}
-    return document
+        document[output] = {
+            **metrics.with_intervals(results, draws=draws),
+            **pixels,
+            "operating_points": metrics.operating_points(results),
+            "outlines": sum(len(result.reference_areas) for result in results),
+            "smoothed_brightness": metrics.with_intervals(baseline, draws=draws) | {"setting": setting},
+        }
+        drawn.matches[output] = {
+            "this model": match_lesions(results, minimum=metrics.FROC_MINIMUM_IOU),
+            "smoothed brightness": match_lesions(baseline, minimum=metrics.FROC_MINIMUM_IOU),
+        }
+    return document, drawn
 
 
 def load_model(checkpoint: Path) -> tuple[LesionNetwork, Config, dict[str, Any]]:
@@ -236,37 +290,53 @@ def load_model(checkpoint: Path) -> tuple[LesionNetwork, Config, dict[str, Any]]
     return model, config, state
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Measure a checkpoint on the validation images.")
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; ``out`` and ``cache`` are filled in."""
+    parser = argparse.ArgumentParser(description="Measure a checkpoint or an exported model on the validation images.")
     parser.add_argument("--data", type=Path, required=True, help="CDD-CESM folder")
-    parser.add_argument("--run", type=Path, required=True, help="run folder of training.train")
-    parser.add_argument("--checkpoint", default="best.safetensors")
+    parser.add_argument("--run", type=Path, help="run folder of training.train; needed unless --model is given")
+    parser.add_argument("--checkpoint", default="best.safetensors", help="in the run folder")
     parser.add_argument("--model", type=Path, help="exported .onnx file to run in the checkpoint's place")
+    parser.add_argument("--cache", type=Path, help="folder of prepared images (default: in the run or output folder)")
     parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the run folder)")
     options = parser.parse_args(arguments)
-    model, config, state = load_model(options.run / options.checkpoint)
-    samples = load_samples(options.data, options.run / "cache", spacing_mm=config.data.pixel_spacing_mm)
-    predictor = torch_predictor(model, config)
-    if options.model is not None:
-        from training.export import read_metadata
+    if options.run is None and (options.model is None or options.out is None):
+        parser.error("give --run, or --model and --out")
+    options.out = options.out or options.run
+    options.cache = options.cache or (options.run or options.out) / "cache"
+    return options
 
-        metadata = read_metadata(options.model)
-        height, width = metadata["tile_shape"]
-        predictor = onnx_predictor(options.model, config, tile_shape=(height, width), overlap=metadata["tile_overlap"])
-    document: dict[str, Any] = {"epoch": state["epoch"]}
-    for name, resampled in (("native_where_available", False), ("all_through_512", True)):
-        predictions = predict_all(
-            predictor,
-            validation_samples(samples, resampled=resampled),
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse_arguments(arguments)
+    predict: Callable[[Sequence[Sample]], list[Prediction]]
+    document: dict[str, Any] = {}
+    if options.run is not None:
+        model, config, state = load_model(options.run / options.checkpoint)
+        document["epoch"] = state["epoch"]
+        spacing_mm = config.data.pixel_spacing_mm
+        predict = partial(
+            predict_all,
+            torch_predictor(model, config),
             pooling=config.pooling,
             pooling_weights=model.pooling.detach(),
         )
-        document[name] = report(predictions, draws=options.draws)
+    if options.model is not None:
+        spec = read_model_spec(options.model)
+        document["model_sha256"] = spec.sha256
+        spacing_mm = spec.pixel_spacing_mm
+        predict = partial(predict_with_file, spec)
+    samples = load_samples(options.data, options.cache, spacing_mm=spacing_mm)
+    drawn: dict[str, Drawn] = {}
+    for name, resampled in (("native_where_available", False), ("all_through_512", True)):
+        predictions = predict(validation_samples(samples, resampled=resampled))
+        document[name], drawn[name] = measure(predictions, draws=options.draws)
         if resampled:
             document["thresholds"] = threshold_table(predictions, output="abnormal")
-    path = options.run / "validation.json"
-    path.write_text(json.dumps(document, indent=2) + "\n")
-    print(json.dumps(document, indent=2))
+    what = (options.model or options.run / options.checkpoint).name
+    for path in write_evaluation(document, drawn, options.out, title=f"Validation of {what}"):
+        print(path)
 
 
 if __name__ == "__main__":

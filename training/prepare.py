@@ -24,6 +24,7 @@ class Sample:
     image: float32 [H, W] in 0..1, zero outside the breast. breast: bool [H, W]. labels: int16 [H, W], see
     training.datasets.cdd_cesm.read_labels. resampled: False where the image came straight from native size.
     spacing_mm: mm per pixel. not_malignant: in a malignant image, the labels of the findings that are not.
+    laterality: L or R, "" where it is not known.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Sample:
     labels: NDArray[np.int16]
     spacing_mm: float = PIXEL_SPACING_MM
     not_malignant: tuple[int, ...] = ()
+    laterality: str = ""
 
 
 def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool, spacing_mm: float = PIXEL_SPACING_MM) -> Sample:
@@ -65,6 +67,7 @@ def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool, spacing_mm: 
         breast=breast,
         labels=coarse_labels,
         spacing_mm=spacing_mm,
+        laterality="L" if record.side.upper() == "L" else "R",
     )
 
 

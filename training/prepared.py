@@ -197,6 +197,7 @@ def _record_sample(source: Dataset, record: Record, *, spacing_mm: float) -> Sam
         labels=labels[box],
         spacing_mm=spacing_mm,
         not_malignant=tuple(others) if record.pathology == "malignant" else (),
+        laterality=record.laterality or "",
     )
 
 

@@ -44,7 +44,14 @@ if TYPE_CHECKING:
         luna_score,
         score_at_rate,
     )
-    from .lesions import ImageResult, compare, find_detections, intersection_over_prediction, mean_iop_by_lesion
+    from .lesions import (
+        ImageResult,
+        compare,
+        compare_points,
+        find_detections,
+        intersection_over_prediction,
+        mean_iop_by_lesion,
+    )
     from .masks import MaskCounts, confused_pixels, count_pixels, near_band
     from .matches import Matches, match_lesions
     from .pixels import PixelAreas, PixelCounts, PixelCurve, pixel_areas
@@ -78,7 +85,14 @@ _HOMES = {
         "luna_score",
         "score_at_rate",
     ),
-    "lesions": ("ImageResult", "compare", "find_detections", "intersection_over_prediction", "mean_iop_by_lesion"),
+    "lesions": (
+        "ImageResult",
+        "compare",
+        "compare_points",
+        "find_detections",
+        "intersection_over_prediction",
+        "mean_iop_by_lesion",
+    ),
     "masks": ("MaskCounts", "confused_pixels", "count_pixels", "near_band"),
     "matches": ("Matches", "match_lesions"),
     "pixels": ("PixelAreas", "PixelCounts", "PixelCurve", "pixel_areas"),
@@ -108,6 +122,7 @@ __all__ = [
     "Reliability",
     "boundary_distance",
     "compare",
+    "compare_points",
     "confused_pixels",
     "count_pixels",
     "distance_transform",

@@ -147,6 +147,51 @@ def compare(
     )
 
 
+def compare_points(
+    points: ArrayLike,
+    scores: ArrayLike,
+    outlines: NDArray[Any],
+    *,
+    patient: str,
+    name: str = "",
+    pixel_spacing_mm: float | None = None,
+) -> ImageResult:
+    """Detections that are only points, as in LUNA16, beside a label map; match them with ``overlap="centre"``.
+
+    Args:
+        points: [D, 2], (y, x) in pixels, pixel (i, j) covering [i, i + 1) x [j, j + 1); outside the image is allowed.
+        scores: [D], in any order.
+        outlines: integer [H, W], the reference lesions; numbers may have gaps; 0 and less are background.
+        patient: of the image.
+        name: of the image.
+        pixel_spacing_mm: side of a pixel, for lesion sizes.
+
+    Raises:
+        InvalidArgument: if there are not as many points as scores.
+    """
+    where = np.asarray(points, np.float64).reshape(-1, 2)
+    values = np.asarray(scores, np.float64)
+    if values.shape != (len(where),):
+        raise InvalidArgument(f"{len(where)} points, scores of shape {values.shape}; needed: [{len(where)}]")
+    order = np.argsort(-values, kind="stable")
+    pixels = np.floor(where[order]).astype(np.int64)
+    seen = ((pixels >= 0) & (pixels < outlines.shape)).all(axis=1)
+    under = np.zeros(len(order), np.int64)
+    under[seen] = outlines[pixels[seen, 0], pixels[seen, 1]]
+    areas = _label_areas(outlines)
+    ids = np.nonzero(areas)[0] + 1
+    return ImageResult(
+        patient=patient,
+        scores=values[order],
+        intersections=np.zeros((len(order), len(ids)), np.int64),
+        predicted_areas=np.zeros(len(order), np.int64),
+        reference_areas=areas[ids - 1],
+        name=name,
+        pixel_area_mm2=None if pixel_spacing_mm is None else pixel_spacing_mm**2,
+        centre_inside=under[:, None] == ids[None, :],
+    )
+
+
 def intersection_over_prediction(results: Sequence[ImageResult], *, weights: ArrayLike | None = None) -> Any:
     """IoP, micro: the share of all predicted pixels, on images with lesions, that lie in a lesion.
 
@@ -183,6 +228,14 @@ def mean_iop_by_lesion(results: Sequence[ImageResult], *, weights: ArrayLike | N
     total = rows @ counts
     mean = np.where(total > 0, rows @ sums / np.where(total > 0, total, 1.0), np.nan)
     return float(mean[0]) if weights is None else mean
+
+
+def _label_areas(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Pixels of each label 1 .. the highest."""
+    highest = int(labels.max(initial=0))
+    if highest <= 8:  # a comparison is many times faster than a histogram
+        return np.array([np.count_nonzero(labels == k) for k in range(1, highest + 1)], np.int64)
+    return np.bincount(np.maximum(labels, 0).ravel(), minlength=1)[1:].astype(np.int64)
 
 
 def _centres_inside(

@@ -129,9 +129,12 @@ def reliability_figure(rankings: Mapping[str, Ranking], *, bins: int = 10, title
 
 def figure_bytes(figure: Figure, *, format: Literal["png", "svg"] = "png") -> bytes:
     """A figure as a file's content; the same figure gives the same bytes."""
+    from matplotlib import rc_context
+
     buffer = io.BytesIO()
     metadata: dict[str, Any] = {"Software": None} if format == "png" else {"Date": None, "Creator": None}
-    figure.savefig(buffer, format=format, dpi=120, metadata=metadata)
+    with rc_context({"svg.hashsalt": "lcx_fast"}):
+        figure.savefig(buffer, format=format, dpi=120, metadata=metadata)
     return buffer.getvalue()
 
 
