@@ -15,6 +15,7 @@ from .files import write_bytes
 
 if TYPE_CHECKING:
     from .evaluation.annotated import AnnotatedImage
+    from .evaluation.coco import CocoResult
     from .evaluation.lesions import ImageResult
 
 
@@ -63,14 +64,33 @@ def run(arguments: argparse.Namespace) -> int:
     summary = summarise(
         results, masks=arguments.iou_type == "segm", froc=arguments.froc, image_scores=scores, draws=arguments.draws
     )
+    coco = coco_result(arguments, predictions, reference)
+    summary = replace(summary, coco=coco.stats)
     if arguments.json:
         print(json.dumps(summary.to_dict(), indent=1, allow_nan=False))
     else:
-        print(table(summary))
+        print(coco.summary() + "\n\n" + table(summary))
     if arguments.plots is not None:
         for path in write_plots(results, scores, arguments.plots):
             print(path, file=sys.stderr)
     return 0
+
+
+def coco_result(
+    arguments: argparse.Namespace,
+    predictions: Mapping[str, AnnotatedImage],
+    reference: Mapping[str, AnnotatedImage],
+) -> CocoResult:
+    """COCO's twelve figures: of COCO files by category, as COCO's own tools have it; of others of lesions as such."""
+    from .evaluation.annotated import coco_objects
+    from .evaluation.coco import CocoEvaluator
+    from .evaluation.inputs import is_coco_pair
+
+    if is_coco_pair(arguments.predictions, arguments.reference):
+        evaluator = CocoEvaluator(arguments.reference, iou_type=arguments.iou_type)
+        return evaluator.evaluate(arguments.predictions)
+    dataset, results = coco_objects(predictions, reference)
+    return CocoEvaluator(dataset, iou_type=arguments.iou_type).evaluate(results)
 
 
 def check_names(predictions: Mapping[str, AnnotatedImage], reference: Mapping[str, AnnotatedImage]) -> None:

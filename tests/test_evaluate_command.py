@@ -130,10 +130,23 @@ def test_a_picture_folder_of_two_values_is_masks(pictures):
     assert maps["a"].scores == pytest.approx([0.95], abs=1e-4)
 
 
+def test_coco_figures_are_those_of_cocos_own_tools(coco, pictures, reports, capsys):
+    official = evaluation.CocoEvaluator(coco[1], iou_type="bbox").evaluate(coco[0]).stats
+    assert figures(capsys, *coco, "--iou-type", "bbox")["coco"] == pytest.approx(official)
+    segm = figures(capsys, *coco)["coco"]
+    assert len(segm) == 12 and 0 < segm["AP50"] < 1
+    # The sizes differ, since COCO's file says what area it likes; figures over all sizes do not.
+    for predictions in (pictures[0], reports):
+        other = figures(capsys, predictions, pictures[1])["coco"]
+        for name in ("AP", "AP50", "AP75", "AR1", "AR100"):
+            assert other[name] == pytest.approx(segm[name])
+
+
 def test_the_table_is_readable(coco, capsys):
     code, out, err = run(capsys, *coco, "--froc")
     assert code == 0 and not err
-    assert out.startswith("3 images, 2 lesions, 3 detections; 95 % intervals by redrawing 3 patients")
+    assert out.startswith(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.")
+    assert "\n3 images, 2 lesions, 3 detections; 95 % intervals by redrawing 3 patients\n" in out
     assert "  AP at IoU 0.50                  0.500  [" in out
     assert "LUNA16 score (hit: centre inside" in out and max(map(len, out.splitlines())) <= 120
 
@@ -160,7 +173,7 @@ def test_images_without_a_partner_are_told(reports, pictures, capsys):
     (reports / "b.json").unlink()
     (reports / "a.json").rename(reports / "z.json")
     code, out, err = run(capsys, reports, pictures[1])
-    assert code == 0 and out.startswith("3 images, 2 lesions, 1 detections")
+    assert code == 0 and "\n3 images, 2 lesions, 1 detections" in out
     assert "2 of 3 reference images have no prediction, for instance 'a'" in err
     assert "1 predicted images are not in the reference, for instance 'z'" in err
 

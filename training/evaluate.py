@@ -256,7 +256,7 @@ def measure(predictions: Sequence[Prediction], *, draws: int) -> tuple[dict[str,
     document["image_malignant"] = metrics.score_figures(scores, positive, patients, draws=draws)
     document["breast_malignant"] = metrics.breast_figures(scores, positive, patients, sides, draws=draws)
     drawn = Drawn({"images": (scores, positive)}, {})
-    if all(sides):
+    if document["breast_malignant"]:
         breasts = max_by_group(scores, positive, list(zip(patients, sides, strict=True)))
         drawn.rankings["breasts, highest view"] = (breasts.scores, breasts.labels)
     for output in OUTPUT_NAMES:

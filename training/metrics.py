@@ -60,14 +60,18 @@ def lesion_summary(results: Sequence[ImageResult]) -> dict[str, float]:
 
 
 def with_intervals(results: Sequence[ImageResult], *, draws: int) -> dict[str, Interval]:
-    """The published figures, each (value, low, high)."""
+    """The published figures, each (value, low, high); none without images."""
+    if not results:
+        return {}
     return patient_bootstrap(lesion_figures(results), [result.patient for result in results], draws=draws)
 
 
 def score_figures(
     scores: ArrayLike, positive: ArrayLike, patients: Sequence[str], *, draws: int
 ) -> dict[str, Interval]:
-    """ROC AUC and average precision of image or breast scores, each (value, low, high)."""
+    """ROC AUC and average precision of image or breast scores, each (value, low, high); none without any."""
+    if not len(patients):
+        return {}
 
     def figures(weights: Weights) -> Mapping[str, Any]:
         return {
@@ -100,7 +104,7 @@ def breast_figures(
     draws: int,
 ) -> dict[str, Interval]:
     """``score_figures`` per breast: the highest score of its views; empty where a side is not known."""
-    if not all(lateralities):
+    if not lateralities or not all(lateralities):
         return {}
     breasts = max_by_group(scores, positive, list(zip(patients, lateralities, strict=True)))
     return score_figures(breasts.scores, breasts.labels, [patient for patient, _ in breasts.keys], draws=draws)
@@ -182,7 +186,7 @@ def pixel_figures(results: Sequence[PixelResult], *, draws: int) -> dict[str, In
             "boundary_mm": _share(weights @ distance, weights @ reached),
         }
 
-    return patient_bootstrap(figures, [result.patient for result in results], draws=draws)
+    return patient_bootstrap(figures, [result.patient for result in results], draws=draws) if results else {}
 
 
 def _share(part: Weights, whole: Weights) -> Weights:

@@ -45,8 +45,10 @@ template <typename T, std::size_t Rank>
 TensorView<T, Rank> view(const py::array& array, const char* name) {
   using Value = std::remove_const_t<T>;
   const bool is_flag = std::is_same_v<Value, std::uint8_t> && holds<bool>(array);
-  require_argument(is_flag || holds<T>(array), name, " is ", dtype_text(array),
-                   "; needed: ", py::str(py::dtype::of<Value>()).template cast<std::string>());
+  if (!is_flag && !holds<T>(array)) {  // not `require`, which would make the texts each time
+    throw Error(ErrorCode::kInvalidArgument, std::string(name) + " is " + dtype_text(array) + "; needed: " +
+                                                 py::str(py::dtype::of<Value>()).template cast<std::string>());
+  }
   require_argument(array.ndim() == static_cast<py::ssize_t>(Rank), name, " has ", array.ndim(),
                    " axes; needed: ", Rank);
   std::array<std::int64_t, Rank> shape{};

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -76,6 +76,30 @@ def compare_images(
         InvalidArgument: if shapes differ, or ``"segm"`` is asked and a lesion has only a box.
     """
     return [_compare(predictions.get(name), image, iou_type) for name, image in reference.items()]
+
+
+def coco_objects(
+    predictions: Mapping[str, AnnotatedImage], reference: Mapping[str, AnnotatedImage]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The same as a COCO dataset and COCO results of one category, for ``CocoEvaluator``."""
+    images, annotations, results = [], [], []
+    for image_id, (name, image) in enumerate(reference.items(), start=1):
+        images.append({"id": image_id, "file_name": name, "height": image.shape[0], "width": image.shape[1]})
+        for k, entry in enumerate(_coco_entries(image)):
+            crowd = int(image.crowd[k])
+            annotations.append({**entry, "id": len(annotations) + 1, "image_id": image_id, "iscrowd": crowd})
+        if name in predictions:
+            found = predictions[name]
+            for k, entry in enumerate(_coco_entries(found)):
+                results.append({**entry, "image_id": image_id, "score": float(found.scores[k])})
+    return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "lesion"}]}, results
+
+
+def _coco_entries(image: AnnotatedImage) -> Iterator[dict[str, Any]]:
+    for box, mask in zip(image.boxes, image.masks, strict=True):
+        area = float(box[2] * box[3]) if mask is None else mask.area
+        entry = {"category_id": 1, "bbox": [float(v) for v in box], "area": area}
+        yield entry if mask is None else entry | {"segmentation": mask}
 
 
 def _compare(predicted: AnnotatedImage | None, reference: AnnotatedImage, iou_type: IouType) -> ImageResult:

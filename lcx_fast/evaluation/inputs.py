@@ -71,6 +71,14 @@ def read_predictions(path: Path, reference_path: Path) -> Images:
     return _from_coco(dataset, document, path)
 
 
+def is_coco_pair(predictions: Path, reference: Path) -> bool:
+    """Whether these are COCO results, a list, and a COCO dataset, as COCO's own tools take them."""
+    if not (predictions.is_file() and reference.is_file()):
+        return False
+    with predictions.open("rb") as file:
+        return file.read(4096).lstrip()[:1] == b"["
+
+
 def _load(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())

@@ -133,10 +133,14 @@ def match_lesions(
     for result in results:
         table = _overlap_table(result, overlap)
         least = 0.5 if overlap == "centre" else minimum
-        matched = _match(table, least)
-        state = (matched >= 0).astype(np.int8)
-        if duplicates == "ignored":
-            state[(matched < 0) & (table >= least).any(axis=1)] = IGNORED
+        enough = table >= least
+        if enough.any():
+            matched = _match(table, least)
+            state = (matched >= 0).astype(np.int8)
+            if duplicates == "ignored":
+                state[(matched < 0) & enough.any(axis=1)] = IGNORED
+        else:
+            matched, state = np.full(len(table), -1, np.intp), np.zeros(len(table), np.int8)
         states.append(state)
         lesions.append(np.where(matched >= 0, matched + offset, -1))
         offset += table.shape[1]
@@ -196,8 +200,6 @@ def count_by_threshold(
 
 def _match(overlap: Floats, minimum: float) -> NDArray[np.intp]:
     """Index of the lesion each detection is matched to, -1 for none, [D]."""
-    if not overlap.size:
-        return np.full(overlap.shape[0], -1, np.intp)
     matched: NDArray[np.int32] = ops.match_detections(overlap, thresholds=[minimum]).detection_to_reference[0]
     return matched.astype(np.intp)
 

@@ -38,7 +38,7 @@ def roc_figure(rankings: Mapping[str, Ranking], *, title: str = "ROC") -> Figure
     axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
     for name, (scores, labels) in rankings.items():
         curve = ranking_curve(scores, labels)
-        positives, negatives = curve.true_positives[-1], curve.false_positives[-1]
+        positives, negatives = curve.true_positives.max(initial=0), curve.false_positives.max(initial=0)
         if positives and negatives:
             x, y = np.append(0, curve.false_positives / negatives), np.append(0, curve.true_positives / positives)
             axes.plot(x, y, label=f"{name}: AUC {roc_auc(scores, labels):.3f}")
@@ -50,7 +50,7 @@ def precision_recall_figure(rankings: Mapping[str, Ranking], *, title: str = "Pr
     figure, axes = _figure(title, "recall (sensitivity)", "precision")
     for name, (scores, labels) in rankings.items():
         curve = ranking_curve(scores, labels)
-        positives = curve.true_positives[-1]
+        positives = curve.true_positives.max(initial=0)
         if positives:
             precision = curve.true_positives / (curve.true_positives + curve.false_positives)
             average = ranking_average_precision(scores, labels)
@@ -60,7 +60,7 @@ def precision_recall_figure(rankings: Mapping[str, Ranking], *, title: str = "Pr
                 where="pre",
                 label=f"{name}: AP {average:.3f}",
             )
-            share = positives / (positives + curve.false_positives[-1])
+            share = positives / len(np.asarray(labels))
             axes.axhline(share, color=line.get_color(), linewidth=1, linestyle=":")
     return _finished(figure, axes, "upper right")
 
@@ -121,6 +121,8 @@ def reliability_figure(rankings: Mapping[str, Ranking], *, bins: int = 10, title
     figure, axes = _figure(title, "mean predicted probability", "share of positives")
     axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
     for name, (probabilities, labels) in rankings.items():
+        if not len(np.asarray(labels)):
+            continue
         curve = reliability_curve(probabilities, labels, bins=bins, binning="count")
         error = expected_calibration_error(probabilities, labels, bins=bins, binning="count")
         axes.plot(curve.predicted, curve.observed, "o-", markersize=4, label=f"{name}: ECE {error:.3f}")
