@@ -105,17 +105,13 @@ def test_the_page_and_the_json(tmp_path: Path) -> None:
 
 
 def test_an_exported_file_is_measured_without_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("onnxruntime")
-    samples = [p.sample for p in predictions()]
     spec = read_model_spec(model_path(None))
-    found = evaluate.predict_with_file(spec, samples[:1])
-    assert found[0].probabilities.shape == (2, *samples[0].image.shape)
-    assert 0 <= found[0].score <= 1 and not found[0].probabilities[:, ~samples[0].breast].any()
+    samples = [dataclasses.replace(p.sample, spacing_mm=spec.pixel_spacing_mm) for p in predictions()]
     monkeypatch.setattr(evaluate, "load_samples", lambda *_, **__: samples)
-    monkeypatch.setattr(evaluate, "predict_with_file", lambda *_: predictions())
     monkeypatch.setattr(evaluate, "best_brightness", lambda *_, output: ("none", []))
     evaluate.main(["--data", "x", "--model", str(spec.path), "--out", str(tmp_path / "out"), "--draws", "5"])
     document = json.loads((tmp_path / "out" / "validation.json").read_text())
+    assert document["all_through_512"]["images"] == 4
     assert document["model_sha256"] == spec.sha256 and "epoch" not in document and document["thresholds"]
     with pytest.raises(SystemExit):
         evaluate.main(["--data", "x", "--model", str(spec.path)])

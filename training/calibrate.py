@@ -24,7 +24,7 @@ from lcx_fast.decision import OPERATING_POINTS
 from lcx_fast.errors import InvalidArgument, LcxError
 from lcx_fast.evaluation import Matches, fit_platt, logit, match_lesions, operating_points, score_at_rate
 from lcx_fast.model import SCHEMA_VERSION, ModelSpec, read_model_spec
-from training.evaluate import Prediction, lesion_results, report, validation_samples
+from training.evaluate import Prediction, lesion_results, measure, validation_samples
 from training.export import read_metadata, save_with_metadata
 from training.metrics import FROC_MINIMUM_IOU
 from training.model_file import open_engine, predict_samples
@@ -109,7 +109,7 @@ def measured_metadata(path: Path, predictions: Sequence[Prediction], *, data: st
     """The file's metadata with what these predictions of it say."""
     metadata = read_metadata(path) | {"schema_version": SCHEMA_VERSION}
     fitted = calibrate(predictions, read_model_spec(path), data=data)
-    figures = report(predictions, draws=draws)
+    figures, _ = measure(predictions, draws=draws)
     note = "fitted on the images that also chose the checkpoint: optimistic"
     epoch = {key: value for key, value in metadata["metrics"].items() if key == "epoch"}
     return metadata | fitted | {"metrics": {**epoch, "data": data, "note": note, "validation": _finite(figures)}}

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy import ndimage  # type: ignore[import-untyped]
 
 from lcx_fast.evaluation import ImageResult, compare, find_detections, match_lesions, max_by_group, roc_auc
-from lcx_fast.model import ModelSpec, read_model_spec
+from lcx_fast.model import read_model_spec
 from training import metrics
 from training.checkpoint import load_average
 from training.config import Config, PoolingConfig, parse_config
@@ -71,42 +71,6 @@ def torch_predictor(model: LesionNetwork, config: Config) -> Predictor:
         return result
 
     return predict
-
-
-def file_predictor(spec: ModelSpec) -> Predictor:
-    """An exported file, tile by tile, cut and blended by the operations that inference uses."""
-    import onnxruntime
-
-    from lcx_fast import ops
-
-    session = onnxruntime.InferenceSession(str(spec.path), providers=["CPUExecutionProvider"])
-    normalisation = ops.Normalisation(0.0, 1.0, spec.mean, spec.deviation)
-
-    def predict(sample: Sample) -> NDArray[np.float32]:
-        height, width = sample.image.shape
-        grid = ops.plan_tiles(
-            (height, width), tile_shape=spec.tile_shape, overlap=spec.tile_overlap, mask=sample.breast
-        )
-        tiles = ops.extract_tiles(sample.image, grid, normalisation=normalisation, mask=sample.breast)
-        outputs = [session.run(None, {session.get_inputs()[0].name: tile[None]})[0] for tile in tiles]
-        return ops.blend_tiles(np.concatenate(outputs), grid, weights=spec.tile_weights, mask=sample.breast)
-
-    return predict
-
-
-def predict_with_file(spec: ModelSpec, samples: Sequence[Sample]) -> list[Prediction]:
-    """What an exported file says, its image score included."""
-    from lcx_fast.scoring import image_score
-
-    predictor = file_predictor(spec)
-    scored = spec.outputs.index(spec.image_score.map)
-    order = [spec.outputs.index(name) for name in OUTPUT_NAMES]
-    predictions = []
-    for sample in samples:
-        probabilities = np.where(sample.breast, predictor(sample), np.float32(0.0))
-        score = image_score(np.ascontiguousarray(probabilities[scored]), sample.breast, spec.image_score)
-        predictions.append(Prediction(sample, probabilities[order], score))
-    return predictions
 
 
 def predict_all(
@@ -323,10 +287,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             pooling_weights=model.pooling.detach(),
         )
     if options.model is not None:
+        from training.model_file import open_engine, predict_samples
+
         spec = read_model_spec(options.model)
         document["model_sha256"] = spec.sha256
         spacing_mm = spec.pixel_spacing_mm
-        predict = partial(predict_with_file, spec)
+        predict = partial(predict_samples, spec, open_engine(options.model, "auto", "auto").infer)
     samples = load_samples(options.data, options.cache, spacing_mm=spacing_mm)
     drawn: dict[str, Drawn] = {}
     for name, resampled in (("native_where_available", False), ("all_through_512", True)):

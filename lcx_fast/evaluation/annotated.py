@@ -82,7 +82,9 @@ def coco_objects(
     predictions: Mapping[str, AnnotatedImage], reference: Mapping[str, AnnotatedImage]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The same as a COCO dataset and COCO results of one category, for ``CocoEvaluator``."""
-    images, annotations, results = [], [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for image_id, (name, image) in enumerate(reference.items(), start=1):
         images.append({"id": image_id, "file_name": name, "height": image.shape[0], "width": image.shape[1]})
         for k, entry in enumerate(_coco_entries(image)):
