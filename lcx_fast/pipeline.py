@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +17,8 @@ from numpy.typing import NDArray
 from . import ops
 from .decision import Decision, OperatingPoint, choose_operating_point
 from .engines import Engine, ServingEngine, SkippedEngine, choose_engine
-from .errors import DeviceError, EngineError
+from .errors import DeviceError, EngineError, InvalidArgument
+from .gpu_line import GpuLines, runs_on_line
 from .images import Source, read_mammogram
 from .lesions import Lesion, find_lesions
 from .mammogram import Mammogram, PixelSpacing
@@ -89,7 +92,8 @@ class ImageReport:
         probability_map: of lesions, on the model's grid.
         maps: every output of the model by name, likewise.
         mammogram: the image read.
-        timings: seconds by step: read, tile (with finding the breast), network, blend, lesions; and total.
+        timings: seconds by step: read, tile (with finding the breast), network, blend, lesions; and total. On a GPU
+            tile is the upload and the averages, and network is all from the tiles to the maps.
         warnings: one line each.
         model: the model that ran.
         engine: the engine that ran it.
@@ -163,6 +167,12 @@ class Detector:
         self._choose_point(operating_point)  # so that a wrong name is told now
         self._serving = ServingEngine(engine, skipped, fallback=fallback, check=self._check_engine)
         self._threads = threads
+        self._lines: GpuLines | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """What would run the next image."""
+        return self._serving.current()[0]
 
     @property
     def engine_info(self) -> EngineInfo:
@@ -205,9 +215,7 @@ class Detector:
         clock = StepClock()
         mammogram = read_mammogram(source, pixel_spacing_mm=pixel_spacing_mm)
         clock.end_step("read")
-        tile_plan = plan(mammogram, self.spec, threads=self._threads)
-        clock.end_step("tile")
-        blended, engine_info = self._probabilities(mammogram, tile_plan, clock)
+        tile_plan, blended, engine_info = self._probabilities(mammogram, clock)
         maps = dict(zip(self.spec.outputs, blended, strict=True))
         breast = grid_mask(tile_plan.breast, tile_plan.grid)
         score = image_score(maps[self.spec.image_score.map], breast, self.spec.image_score)
@@ -253,16 +261,65 @@ class Detector:
         left_out = len(candidates) - len(marked)
         return marked, Decision(point.name, score >= point.image_score, point.image_score, point.lesion_score, left_out)
 
+    def infer_many(
+        self, sources: Iterable[Source], *, streams: int = 2, pixel_spacing_mm: float | None = None
+    ) -> Iterator[ImageReport]:
+        """Find the lesions of many mammograms, several at a time: on a GPU each on a stream of its own.
+
+        Args:
+            sources: as ``infer`` takes them; drawn from as work gets done.
+            streams: how many at a time.
+            pixel_spacing_mm: overrides whatever the sources say.
+
+        Yields:
+            A report for each source, in their order.
+
+        Raises:
+            What ``infer`` raises, when that source's turn comes; later sources are not worked on then.
+        """
+        if streams < 1:
+            raise InvalidArgument(f"streams {streams}; at least 1")
+        waiting: deque[Future[ImageReport]] = deque()
+        with ThreadPoolExecutor(streams, thread_name_prefix="lcx-infer") as pool:
+            try:
+                for source in sources:
+                    waiting.append(pool.submit(self.infer, source, pixel_spacing_mm=pixel_spacing_mm))
+                    if len(waiting) > streams:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
     def _probabilities(
-        self, mammogram: Mammogram, tile_plan: TilePlan, clock: StepClock
-    ) -> tuple[NDArray[np.float32], EngineInfo]:
-        """float32 [C, h, w], and what ran. A GPU that fails is replaced by the CPU."""
+        self, mammogram: Mammogram, clock: StepClock
+    ) -> tuple[TilePlan, NDArray[np.float32], EngineInfo]:
+        """How the film was cut into tiles, float32 [C, h, w], and what ran. A GPU that fails is replaced by the CPU."""
         while True:
             engine, skipped = self._serving.current()
             try:
-                return self._run_tiles(engine, mammogram, tile_plan, clock), _describe(engine, skipped)
+                tile_plan, blended = self._run(engine, mammogram, clock)
             except (DeviceError, EngineError) as error:
                 self._serving.fall_back(engine, error)
+            else:
+                return tile_plan, blended, _describe(engine, skipped)
+
+    def _run(self, engine: Engine, mammogram: Mammogram, clock: StepClock) -> tuple[TilePlan, NDArray[np.float32]]:
+        if runs_on_line(engine):
+            # Averaging is counted as "tile"; tiles, blending and the way back are one with the network.
+            result = self._lines_of(engine).run(mammogram, planned=lambda: clock.end_step("tile"))
+            clock.end_step("network")
+            return result
+        tile_plan = plan(mammogram, self.spec, threads=self._threads)
+        clock.end_step("tile")
+        return tile_plan, self._run_tiles(engine, mammogram, tile_plan, clock)
+
+    def _lines_of(self, engine: Engine) -> GpuLines:
+        lines = self._lines
+        if lines is None or lines.engine is not engine:
+            lines = self._lines = GpuLines(engine, self.spec, threads=self._threads)
+        return lines
 
     def _run_tiles(
         self, engine: Engine, mammogram: Mammogram, tile_plan: TilePlan, clock: StepClock

@@ -125,10 +125,17 @@ def plan(mammogram: Mammogram, spec: ModelSpec, *, threads: int = 0) -> TilePlan
     """Find the breast, its window of values, and the tiles that cover it."""
     scale = grid_scale(mammogram, spec.pixel_spacing_mm)
     coarse, averages = averaged_views(mammogram.pixels, scale, threads=threads)
+    return plan_tiles_of(mammogram, spec, coarse, averages=averages)
+
+
+def plan_tiles_of(
+    mammogram: Mammogram, spec: ModelSpec, coarse: CoarseView, *, averages: NDArray[np.float32] | None = None
+) -> TilePlan:
+    """The tiles that cover the breast, once the image has been seen coarsely. See ``TilePlan`` for ``averages``."""
     low, high = window_of(coarse, low_percentile=spec.low_percentile, high_percentile=spec.high_percentile)
     grid = ops.plan_tiles(
         mammogram.shape,
-        scale=scale,
+        scale=grid_scale(mammogram, spec.pixel_spacing_mm),
         tile_shape=spec.tile_shape,
         overlap=spec.tile_overlap,
         mask=coarse.breast,

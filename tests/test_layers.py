@@ -18,7 +18,7 @@ PYTHON_LAYERS = [
     {"mammogram", "ops", "overlaps", "polygons", "values"},
     {"dicom", "images", "model", "engines", "evaluation"},
     {"preprocess", "scoring", "lesions"},
-    {"report"},
+    {"gpu_line", "report"},
     {"pipeline"},
     {"batch", "build_command", "doctor", "evaluate_command"},
     {"cli"},
@@ -33,6 +33,7 @@ CPP_MAY_INCLUDE = {
     "ops": {"core", "ops"},
     "evaluation": {"core", "evaluation"},
     "engine": {"core", "engine"},
+    "line": {"core", "ops", "engine", "line"},
 }
 
 

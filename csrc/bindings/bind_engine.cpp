@@ -53,12 +53,17 @@ void bind_engine(py::module_& module) {
       .def_property_readonly("precision", &OpenVinoEngine::precision)
       .def_property_readonly("version", &OpenVinoEngine::version)
       .def("infer", &infer, py::arg("input"), py::arg("output"));
-  py::class_<TensorRtEngine>(module, "TensorRtEngine", "A TensorRT plan on one GPU. Addresses are of device memory.")
+  py::class_<TensorRtEngine>(module, "TensorRtEngine", py::module_local(),
+                             "A TensorRT plan on one GPU. Addresses are of device memory.")
       .def(py::init(&make_tensorrt_engine), py::kw_only(), py::arg("library_path"), py::arg("plan"), py::arg("device"))
       .def_property_readonly("input_shape", &TensorRtEngine::input_shape)
       .def_property_readonly("output_shape", &TensorRtEngine::output_shape)
       .def_property_readonly("version", &TensorRtEngine::version)
-      .def("enqueue", &enqueue, py::arg("input"), py::arg("output"), py::arg("stream"));
+      .def("enqueue", &enqueue, py::arg("input"), py::arg("output"), py::arg("stream"))
+      .def(
+          "forget",
+          [](TensorRtEngine& engine, std::uintptr_t stream) { engine.forget(Stream{reinterpret_cast<void*>(stream)}); },
+          py::arg("stream"));
   module.attr("tensorrt_major") = tensorrt_major();
 }
 

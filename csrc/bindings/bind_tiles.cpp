@@ -12,6 +12,12 @@
 #include "ops/extract_tiles/extract_tiles.hpp"
 
 namespace lcx::bindings {
+
+TileWeights weights_of(const std::string& name) {
+  require_argument(name == "gaussian" || name == "constant", "weights '", name, "'; accepted: gaussian, constant");
+  return name == "gaussian" ? TileWeights::kGaussian : TileWeights::kConstant;
+}
+
 namespace {
 
 TensorView<const std::uint8_t, 2> optional_mask(const py::object& mask) {
@@ -76,11 +82,6 @@ py::array bind_cut_tiles(const py::object& averages, const TileGrid& grid,
     cut_tiles(averages_view, grid, normalise, mask_view, tiles, threads);
   }
   return array;
-}
-
-TileWeights weights_of(const std::string& name) {
-  require_argument(name == "gaussian" || name == "constant", "weights '", name, "'; accepted: gaussian, constant");
-  return name == "gaussian" ? TileWeights::kGaussian : TileWeights::kConstant;
 }
 
 /// A TileBlender of either device with the map it fills and the mask it clears by. The device is that of `out`, else

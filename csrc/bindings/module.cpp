@@ -59,6 +59,7 @@ PYBIND11_MODULE(LCX_MODULE_NAME, module) {
   lcx::bindings::bind_regions(module);
   lcx::bindings::bind_curves(module);
   lcx::bindings::bind_engine(module);
+  lcx::bindings::bind_line(module);
   lcx::bindings::bind_evaluation(module);
 #ifdef LCX_EMULATE_CUDA
   lcx::bindings::bind_emulation(module);

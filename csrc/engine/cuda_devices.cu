@@ -13,6 +13,8 @@ std::string why_no_cuda_device() {
   return count > 0 ? "" : "no usable GPU: CUDA finds none";
 }
 
+void forget_cuda_error() { cudaGetLastError(); }
+
 CurrentDevice::CurrentDevice(Device device) {
   int count = 0;
   LCX_CUDA_CHECK(cudaGetDeviceCount(&count));

@@ -9,6 +9,9 @@ namespace lcx {
 /// Why no GPU can be used, or nothing if one can. Never throws, needs no driver.
 std::string why_no_cuda_device();
 
+/// Forgets the last error of the calling thread, where another library has left one and told of it.
+void forget_cuda_error();
+
 /// Makes a GPU current for the calling thread as long as it lives: for code that may not include CUDA's headers.
 class CurrentDevice {
  public:

@@ -167,6 +167,7 @@ void TensorRtEngine::enqueue(const float* input, float* output, Stream stream) {
   if (!done) {
     // A context that failed is not trusted again.
     s.contexts.erase(stream.handle);
+    forget_cuda_error();
     s.fail("could not run the network");
   }
 }

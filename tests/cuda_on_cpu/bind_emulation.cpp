@@ -79,6 +79,12 @@ void write(std::uintptr_t data, const py::bytes& bytes, std::uintptr_t stream) {
                         pointer<CudaStream>(stream)));
 }
 
+/// For other libraries of the tests, which get its address: puts a function on a stream as a kernel of one thread.
+int launch_as_kernel(void* stream, void (*work)(void*), void* argument) {
+  enqueue_launch({"launch_as_kernel", dim3(1), dim3(1), 0, [=] { work(argument); }}, static_cast<cudaStream_t>(stream));
+  return cudaPeekAtLastError();
+}
+
 py::dict count_all() {
   const Counters counts = counters();
   const MemoryUse memory = memory_use();
@@ -105,6 +111,7 @@ void bind_emulation(py::module_& module) {
   own.def("write", &write, py::arg("data"), py::arg("bytes"), py::arg("stream") = 0);
   own.def("create_stream", &create_stream, py::arg("non_blocking") = true);
   own.def("destroy_stream", [](std::uintptr_t stream) { check(cudaStreamDestroy(pointer<CudaStream>(stream))); });
+  own.attr("launch_as_kernel") = reinterpret_cast<std::uintptr_t>(&launch_as_kernel);
   own.def("synchronize", [](std::uintptr_t stream) { check(cudaStreamSynchronize(pointer<CudaStream>(stream))); });
 }
 

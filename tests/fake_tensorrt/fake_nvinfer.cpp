@@ -22,6 +22,15 @@ using nvinfer1::ILogger;
 #ifndef FAKE_MAJOR
 #define FAKE_MAJOR NV_TENSORRT_MAJOR
 #endif
+#ifndef FAKE_NO_RUNTIME
+#define FAKE_NO_RUNTIME 0
+#endif
+#ifndef FAKE_ENQUEUE_FAILS
+#define FAKE_ENQUEUE_FAILS 0
+#endif
+#ifndef FAKE_CONTEXT_FAILS
+#define FAKE_CONTEXT_FAILS 0
+#endif
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 /// Puts work on a stream; without one, it is done at once. Set by a test in which streams are emulated.
@@ -64,12 +73,11 @@ class Context : public nvinfer1::IExecutionContext {
   }
 
   bool enqueueV3(cudaStream_t stream) noexcept override {
-#ifdef FAKE_ENQUEUE_FAILS
-    (void)stream;
-    log_.log(ILogger::Severity::kINFO, "not of interest");
-    log_.log(ILogger::Severity::kERROR, "the stream\nis upside down");
-    return false;
-#else
+    if (FAKE_ENQUEUE_FAILS) {
+      log_.log(ILogger::Severity::kINFO, "not of interest");
+      log_.log(ILogger::Severity::kERROR, "the stream\nis upside down");
+      return false;
+    }
     Run work{&network_, static_cast<const float*>(input_), static_cast<float*>(output_)};
     if (launch_on_stream == nullptr) {
       run(&work);
@@ -78,7 +86,6 @@ class Context : public nvinfer1::IExecutionContext {
     // Kept as long as the context: a captured run comes again.
     runs_.push_back(new Run(work));
     return launch_on_stream(stream, run, runs_.back()) == 0;
-#endif
   }
 
  private:
@@ -110,12 +117,9 @@ class Engine : public nvinfer1::ICudaEngine {
     return {network_.misfit == "rank 3" ? 3 : 4, {batch, channels, network_.height, network_.width}};
   }
   nvinfer1::IExecutionContext* createExecutionContext() noexcept override {
-#ifdef FAKE_CONTEXT_FAILS
+    if (!FAKE_CONTEXT_FAILS) return new Context(network_, log_);
     log_.log(ILogger::Severity::kERROR, "out of memory");
     return nullptr;
-#else
-    return new Context(network_, log_);
-#endif
   }
 
  private:
@@ -157,13 +161,9 @@ EXPORT std::int32_t getInferLibPatchVersion() { return NV_TENSORRT_PATCH; }
 #ifndef FAKE_NO_FACTORY
 EXPORT void* createInferRuntime_INTERNAL(void* logger, std::int32_t version) {
   auto& log = *static_cast<ILogger*>(logger);
-#ifdef FAKE_NO_RUNTIME
-  (void)version;
+  if (!FAKE_NO_RUNTIME && version == NV_TENSORRT_VERSION) return static_cast<nvinfer1::IRuntime*>(new Runtime(log));
   log.log(ILogger::Severity::kERROR, "no licence");
   return nullptr;
-#else
-  return version == NV_TENSORRT_VERSION ? static_cast<nvinfer1::IRuntime*>(new Runtime(log)) : nullptr;
-#endif
 }
 #endif
 

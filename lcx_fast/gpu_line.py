@@ -1,0 +1,132 @@
+"""The line on a GPU: pixels go up, probability maps come down, and all between stays there.
+
+See ``csrc/line/device_line.hpp``. Here are its users' side: an engine for any network that can put itself on a stream,
+and a pool of lines, one for each film that is being worked on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core, ops
+from .engines import Engine
+from .engines.engine import Precision
+from .engines.tensorrt import TensorRtEngine, device_address, stream_address
+from .mammogram import Mammogram
+from .model import ModelSpec
+from .preprocess import CoarseView, TilePlan, coarse_scale, grid_scale, plan_tiles_of
+
+#: Puts a network's work on a stream: addresses of its float32 input and output on the device, and the stream's handle.
+Enqueue = Callable[[int, int, int], None]
+
+
+class GpuEngine:
+    """A network on a GPU that is neither TensorRT's nor ONNX Runtime's, as an ``Engine``.
+
+    Args:
+        name: for reports.
+        enqueue: see ``Enqueue``. From its second call for a stream on it must do nothing that a CUDA graph cannot hold.
+        input_shape: (1, 1, h, w).
+        output_shape: (1, C, h, w).
+        precision: what it computes in.
+        version: for reports.
+        index: of the GPU.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        enqueue: Enqueue,
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...],
+        *,
+        precision: Precision = "fp32",
+        version: str = "-",
+        index: int = 0,
+    ) -> None:
+        self.name, self.version, self.precision = name, version, precision
+        self.device, self.index = f"cuda:{index}", index
+        self.input_shape, self.output_shape = input_shape, output_shape
+        self.enqueue = enqueue
+
+    def infer(self, batch: Any, output: Any, stream: Any = None) -> None:
+        self.enqueue(
+            device_address(batch, self.input_shape, "batch"),
+            device_address(output, self.output_shape, "output"),
+            stream_address(stream),
+        )
+
+
+def runs_on_line(engine: Engine) -> bool:
+    """Whether ``GpuLines`` can be made of an engine."""
+    if isinstance(engine, TensorRtEngine):
+        return isinstance(engine.runner, _core.TensorRtEngine)
+    return isinstance(engine, GpuEngine)
+
+
+class GpuLines:
+    """Lines of one model on one GPU, as many as there are films at once. Safe for many threads.
+
+    Args:
+        engine: one of which ``runs_on_line`` is true.
+        spec: of the model.
+        threads: most CPU threads to use for a film; 0 = all.
+    """
+
+    def __init__(self, engine: Engine, spec: ModelSpec, *, threads: int = 0) -> None:
+        self.engine, self._spec, self._threads = engine, spec, threads
+        self._idle: list[_core.DeviceLine] = []
+        self._lock = threading.Lock()
+
+    def run(
+        self, mammogram: Mammogram, *, planned: Callable[[], None] = lambda: None
+    ) -> tuple[TilePlan, NDArray[np.float32]]:
+        """Probability maps of one film.
+
+        Args:
+            mammogram: the film.
+            planned: called when its tiles have been planned and the network is about to begin.
+
+        Returns:
+            How it was cut into tiles, and float32 [C, h, w] on the grid.
+
+        Raises:
+            DeviceError, EngineError: if the GPU fails.
+        """
+        with self._lock:
+            line = self._idle.pop() if self._idle else None
+        if line is None:
+            line = self._new_line()
+        coarse = line.average(
+            mammogram.pixels,
+            coarse_scale=coarse_scale(mammogram.shape),
+            grid_scale=grid_scale(mammogram, self._spec.pixel_spacing_mm),
+        )
+        plan = plan_tiles_of(mammogram, self._spec, CoarseView(coarse, ops.breast_mask(coarse)))
+        planned()
+        n = plan.normalisation
+        maps = line.infer(plan.grid, normalisation=(n.low, n.high, n.mean, n.deviation), mask=plan.breast)
+        # One that failed is not trusted again.
+        with self._lock:
+            self._idle.append(line)
+        return plan, maps
+
+    def _new_line(self) -> _core.DeviceLine:
+        weights, engine = self._spec.tile_weights, self.engine
+        if isinstance(engine, TensorRtEngine):
+            assert isinstance(engine.runner, _core.TensorRtEngine)
+            return _core.DeviceLine(engine.runner, weights=weights, threads=self._threads)
+        assert isinstance(engine, GpuEngine)
+        return _core.DeviceLine(
+            engine.enqueue,
+            input_shape=engine.input_shape,
+            output_shape=engine.output_shape,
+            device=engine.index,
+            weights=weights,
+            threads=self._threads,
+        )
