@@ -1,4 +1,4 @@
-"""The line on a GPU: pixels go up, probability maps come down, and all between stays there.
+"""The line on a GPU: pixels go up, maps and lesions come down, and all between stays there.
 
 See ``csrc/line/device_line.hpp``. Here are its users' side: an engine for any network that can put itself on a stream,
 and a pool of lines, one for each film that is being worked on.
@@ -17,6 +17,7 @@ from . import _core, ops
 from .engines import Engine
 from .engines.engine import Precision
 from .engines.tensorrt import TensorRtEngine, device_address, stream_address
+from .lesions import min_area
 from .mammogram import Mammogram
 from .model import ModelSpec
 from .preprocess import CoarseView, TilePlan, coarse_scale, grid_scale, plan_tiles_of
@@ -85,15 +86,15 @@ class GpuLines:
 
     def run(
         self, mammogram: Mammogram, *, planned: Callable[[], None] = lambda: None
-    ) -> tuple[TilePlan, NDArray[np.float32]]:
-        """Probability maps of one film.
+    ) -> tuple[TilePlan, NDArray[np.float32], ops.Regions]:
+        """Probability maps and lesions of one film.
 
         Args:
             mammogram: the film.
             planned: called when its tiles have been planned and the network is about to begin.
 
         Returns:
-            How it was cut into tiles, and float32 [C, h, w] on the grid.
+            How it was cut into tiles; float32 [C, h, w] on the grid; and the lesions on the first of them.
 
         Raises:
             DeviceError, EngineError: if the GPU fails.
@@ -109,12 +110,20 @@ class GpuLines:
         )
         plan = plan_tiles_of(mammogram, self._spec, CoarseView(coarse, ops.breast_mask(coarse)))
         planned()
-        n = plan.normalisation
-        maps = line.infer(plan.grid, normalisation=(n.low, n.high, n.mean, n.deviation), mask=plan.breast)
+        n, thresholds = plan.normalisation, self._spec.thresholds
+        maps, found = line.infer(
+            plan.grid,
+            normalisation=(n.low, n.high, n.mean, n.deviation),
+            mask=plan.breast,
+            low=thresholds.low,
+            high=thresholds.high,
+            min_area=min_area(plan.grid, mammogram.spacing, thresholds),
+        )
         # One that failed is not trusted again.
         with self._lock:
             self._idle.append(line)
-        return plan, maps
+        found["outlines"] = tuple(found["outlines"])
+        return plan, maps, ops.Regions(**found)
 
     def _new_line(self) -> _core.DeviceLine:
         weights, engine = self._spec.tile_weights, self.engine

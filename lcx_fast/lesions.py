@@ -71,6 +71,7 @@ def find_lesions(
     spacing: PixelSpacing,
     thresholds: Thresholds,
     threads: int = 0,
+    regions: ops.Regions | None = None,
 ) -> tuple[Lesion, ...]:
     """Find lesions on the first of a model's maps.
 
@@ -80,20 +81,20 @@ def find_lesions(
         spacing: of the source image.
         thresholds: see Thresholds.
         threads: most threads to use; 0 = all.
+        regions: on the grid, where somebody has found them already.
 
     Returns:
         Best score first.
     """
-    probability = next(iter(maps.values()))
     malignant = maps.get("malignant")
-    grid_pixel_mm2 = grid.scale[0] * spacing.row_mm * grid.scale[1] * spacing.column_mm
-    regions = ops.find_lesions(
-        probability,
-        low=thresholds.low,
-        high=thresholds.high,
-        min_area=max(1, int(np.ceil(thresholds.min_area_mm2 / grid_pixel_mm2 - 1e-9))),
-        threads=threads,
-    )
+    if regions is None:
+        regions = ops.find_lesions(
+            next(iter(maps.values())),
+            low=thresholds.low,
+            high=thresholds.high,
+            min_area=min_area(grid, spacing, thresholds),
+            threads=threads,
+        )
     assert regions.top_mean is not None
     lesions = []
     for outline, score in zip(regions.outlines, regions.top_mean, strict=True):
@@ -102,6 +103,12 @@ def find_lesions(
         if lesion is not None:
             lesions.append(lesion)
     return tuple(sorted(lesions, key=lambda lesion: -lesion.score))
+
+
+def min_area(grid: ops.TileGrid, spacing: PixelSpacing, thresholds: Thresholds) -> int:
+    """Grid pixels that a lesion has at least."""
+    grid_pixel_mm2 = grid.scale[0] * spacing.row_mm * grid.scale[1] * spacing.column_mm
+    return max(1, int(np.ceil(thresholds.min_area_mm2 / grid_pixel_mm2 - 1e-9)))
 
 
 def _top_mean_inside(values: NDArray[np.float32], outline: NDArray[np.float64]) -> float:

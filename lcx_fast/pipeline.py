@@ -93,7 +93,7 @@ class ImageReport:
         maps: every output of the model by name, likewise.
         mammogram: the image read.
         timings: seconds by step: read, tile (with finding the breast), network, blend, lesions; and total. On a GPU
-            tile is the upload and the averages, and network is all from the tiles to the maps.
+            tile is the upload and the averages, and network is all from the tiles to the lesions on the model's grid.
         warnings: one line each.
         model: the model that ran.
         engine: the engine that ran it.
@@ -215,7 +215,7 @@ class Detector:
         clock = StepClock()
         mammogram = read_mammogram(source, pixel_spacing_mm=pixel_spacing_mm)
         clock.end_step("read")
-        tile_plan, blended, engine_info = self._probabilities(mammogram, clock)
+        tile_plan, blended, regions, engine_info = self._probabilities(mammogram, clock)
         maps = dict(zip(self.spec.outputs, blended, strict=True))
         breast = grid_mask(tile_plan.breast, tile_plan.grid)
         score = image_score(maps[self.spec.image_score.map], breast, self.spec.image_score)
@@ -225,6 +225,7 @@ class Detector:
             spacing=mammogram.spacing,
             thresholds=self.spec.thresholds,
             threads=self._threads,
+            regions=regions,
         )
         lesions, decision = self._decide(score, candidates, point)
         clock.end_step("lesions")
@@ -294,26 +295,31 @@ class Detector:
 
     def _probabilities(
         self, mammogram: Mammogram, clock: StepClock
-    ) -> tuple[TilePlan, NDArray[np.float32], EngineInfo]:
-        """How the film was cut into tiles, float32 [C, h, w], and what ran. A GPU that fails is replaced by the CPU."""
+    ) -> tuple[TilePlan, NDArray[np.float32], ops.Regions | None, EngineInfo]:
+        """How the film was cut into tiles; float32 [C, h, w]; lesions on the grid, if found already; and what ran.
+
+        A GPU that fails is replaced by the CPU.
+        """
         while True:
             engine, skipped = self._serving.current()
             try:
-                tile_plan, blended = self._run(engine, mammogram, clock)
+                tile_plan, blended, regions = self._run(engine, mammogram, clock)
             except (DeviceError, EngineError) as error:
                 self._serving.fall_back(engine, error)
             else:
-                return tile_plan, blended, _describe(engine, skipped)
+                return tile_plan, blended, regions, _describe(engine, skipped)
 
-    def _run(self, engine: Engine, mammogram: Mammogram, clock: StepClock) -> tuple[TilePlan, NDArray[np.float32]]:
+    def _run(
+        self, engine: Engine, mammogram: Mammogram, clock: StepClock
+    ) -> tuple[TilePlan, NDArray[np.float32], ops.Regions | None]:
         if runs_on_line(engine):
-            # Averaging is counted as "tile"; tiles, blending and the way back are one with the network.
+            # Averaging is counted as "tile"; tiles, blending, lesions and the way back are one with the network.
             result = self._lines_of(engine).run(mammogram, planned=lambda: clock.end_step("tile"))
             clock.end_step("network")
             return result
         tile_plan = plan(mammogram, self.spec, threads=self._threads)
         clock.end_step("tile")
-        return tile_plan, self._run_tiles(engine, mammogram, tile_plan, clock)
+        return tile_plan, self._run_tiles(engine, mammogram, tile_plan, clock), None
 
     def _lines_of(self, engine: Engine) -> GpuLines:
         lines = self._lines

@@ -15,6 +15,7 @@ from lcx_fast import EngineError, InvalidArgument
 
 TILE = 32
 CHANNELS = [(6.0, -1.0), (-4.0, 1.5)]
+LESIONS = {"low": 0.6, "high": 0.8, "min_area": 6}
 NORMALISATION = (300.0, 2500.0, 0.25, 1.5)
 
 
@@ -79,7 +80,22 @@ def run(line, core, image, scale=(2.5, 2.0), mask=None):
     coarse = line.average(image, coarse_scale=(4.0, 4.0), grid_scale=scale)
     mask = breast(coarse.shape) if mask is None else mask
     grid = plan(core, image, scale, mask)
-    return coarse, line.infer(grid, normalisation=NORMALISATION, mask=mask), grid, mask
+    maps, lesions = line.infer(grid, normalisation=NORMALISATION, mask=mask, **LESIONS)
+    check_lesions(core, maps, lesions)
+    return coarse, maps, grid, mask
+
+
+def check_lesions(core, maps, lesions):
+    """That the lesions are those the CPU finds on the same map."""
+    wanted = core.find_lesions(maps[0], fill_holes=True, threads=1, stream=None, **LESIONS)
+    assert set(lesions) == set(wanted)
+    for name in ("area", "bounding_box"):
+        np.testing.assert_array_equal(lesions[name], wanted[name])
+    for name in ("centroid", "mean", "max", "top_mean"):
+        np.testing.assert_allclose(lesions[name], wanted[name], rtol=1e-6)
+    assert len(lesions["outlines"]) == len(wanted["outlines"])
+    for outline, other in zip(lesions["outlines"], wanted["outlines"], strict=True):
+        np.testing.assert_allclose(outline, other, rtol=1e-6)
 
 
 def test_equal_to_the_cpu_under_every_schedule(core, line, schedule):
@@ -153,6 +169,19 @@ def test_more_sizes_and_patterns_than_are_kept(core, line):
         np.testing.assert_allclose(maps, expected_maps(core, image, grid, mask), rtol=1e-4, atol=1e-6)
 
 
+def test_more_lesions_than_fit_into_a_graph(core, line):
+    rng = np.random.default_rng(0)
+    image = np.where(rng.random((150, 160)) < 0.2, 4000, 0).astype(np.uint16)
+    mask = np.ones((4, 4), bool)
+    line.average(image, coarse_scale=(4.0, 4.0), grid_scale=(1.0, 1.0))
+    grid = plan(core, image, (1.0, 1.0), mask)
+    specks = {"low": 0.5, "high": 0.5, "min_area": 1}
+    maps, lesions = line.infer(grid, normalisation=NORMALISATION, mask=mask, **specks)
+    wanted = core.find_lesions(maps[0], fill_holes=True, threads=1, stream=None, **specks)
+    assert len(wanted["area"]) > 2**9
+    np.testing.assert_array_equal(lesions["area"], wanted["area"])
+
+
 def test_a_larger_mask_later(core, line):
     image = film((190, 133))
     for shape in [(4, 3), (190, 133), (4, 3)]:
@@ -166,25 +195,29 @@ def test_what_does_not_fit_is_refused(core, line):
     mask = np.ones((2, 2), bool)
     grid = plan(core, image, (2.5, 2.0), mask)
     with pytest.raises(InvalidArgument, match="not that of the image last averaged"):
-        line.infer(grid, normalisation=NORMALISATION, mask=mask)
+        line.infer(grid, normalisation=NORMALISATION, mask=mask, **LESIONS)
     line.average(image, coarse_scale=(4.0, 4.0), grid_scale=(2.5, 2.0))
     for other in (plan(core, image, (2.0, 2.0), mask), plan(core, film((91, 80)), (2.5, 2.0), mask)):
         with pytest.raises(InvalidArgument, match="not that of the image last averaged"):
-            line.infer(other, normalisation=NORMALISATION, mask=mask)
+            line.infer(other, normalisation=NORMALISATION, mask=mask, **LESIONS)
     small = core.plan_tiles(image.shape, scale=(2.5, 2.0), tile_shape=(16, 16), overlap=0.25, mask=mask)
     with pytest.raises(InvalidArgument, match=r"tiles are \[16, 16\]; the network's input is"):
-        line.infer(small, normalisation=NORMALISATION, mask=mask)
+        line.infer(small, normalisation=NORMALISATION, mask=mask, **LESIONS)
     with pytest.raises(InvalidArgument, match="mask is empty"):
-        line.infer(grid, normalisation=NORMALISATION, mask=np.zeros((0, 2), bool))
+        line.infer(grid, normalisation=NORMALISATION, mask=np.zeros((0, 2), bool), **LESIONS)
+    with pytest.raises(InvalidArgument, match=r"thresholds low 0\.9"):
+        line.infer(grid, normalisation=NORMALISATION, mask=mask, low=0.9, high=0.8, min_area=1)
     with pytest.raises(InvalidArgument, match="normalisation: low 3"):
-        line.infer(grid, normalisation=(3, 3, 0, 1), mask=mask)
+        line.infer(grid, normalisation=(3, 3, 0, 1), mask=mask, **LESIONS)
     for bad in (np.zeros((0, 5), np.uint16), np.zeros((2, 2, 2), np.uint16), np.zeros((2, 2), np.float64)):
         with pytest.raises(InvalidArgument):
             line.average(bad, coarse_scale=(4.0, 4.0), grid_scale=(2.5, 2.0))
     with pytest.raises(InvalidArgument, match="scale 0"):
         line.average(image, coarse_scale=(0.0, 4.0), grid_scale=(2.5, 2.0))
     np.testing.assert_allclose(  # and it still works
-        line.infer(grid, normalisation=NORMALISATION, mask=mask), expected_maps(core, image, grid, mask), rtol=1e-4
+        line.infer(grid, normalisation=NORMALISATION, mask=mask, **LESIONS)[0],
+        expected_maps(core, image, grid, mask),
+        rtol=1e-4,
     )
 
 

@@ -59,16 +59,19 @@ class Line {
     return coarse;
   }
 
-  py::array infer(const TileGrid& grid, std::array<float, 4> normalisation, const py::object& mask) {
+  py::tuple infer(const TileGrid& grid, std::array<float, 4> normalisation, const py::object& mask, float lesion_low,
+                  float lesion_high, std::int64_t min_area) {
     const auto [low, high, mean, deviation] = normalisation;
     const py::array breast = as_array(mask, "mask");
     const auto from = view<const std::uint8_t, 2>(breast, "mask");
     auto [maps, to] = make_array<float, 3>({network_->output_shape()[1], grid.shape[0], grid.shape[1]});
+    Lesions lesions;
     {
       const py::gil_scoped_release release;
-      line_.infer(grid, Normalisation{low, high, mean, deviation}, from, to);
+      lesions =
+          line_.infer(grid, Normalisation{low, high, mean, deviation}, from, {lesion_low, lesion_high, min_area}, to);
     }
-    return maps;
+    return py::make_tuple(maps, lesion_table(lesions));
   }
 
   std::int64_t graphs_recorded() const { return line_.graphs_recorded(); }
@@ -100,7 +103,8 @@ void bind_line(py::module_& module) {
       .def("average", &Line::average, py::arg("image"), py::kw_only(), py::arg("coarse_scale"), py::arg("grid_scale"),
            "Upload an image and average it onto two grids; float32 [h, w], the coarse one.")
       .def("infer", &Line::infer, py::arg("grid"), py::kw_only(), py::arg("normalisation"), py::arg("mask"),
-           "float32 [C, H, W]: the network's maps of the image last averaged.")
+           py::arg("low"), py::arg("high"), py::arg("min_area"),
+           "float32 [C, H, W]: the network's maps of the image last averaged; and find_lesions of the first.")
       .def_property_readonly("graphs_recorded", &Line::graphs_recorded);
 }
 

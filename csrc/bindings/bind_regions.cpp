@@ -145,10 +145,7 @@ py::dict bind_find_lesions(const py::object& map, float low, float high, std::in
                      readable(array.dtype), "; accepted: float32, float16, uint8");
     dispatch<2, float, std::uint8_t>(array, "map", find);
   }
-  py::dict result = geometry_table(lesions.geometry);
-  add_values(result, lesions.values);
-  result["outlines"] = polygon_arrays(lesions.outlines);
-  return result;
+  return lesion_table(lesions);
 }
 
 py::array bind_fill_polygons(const py::object& points, const py::object& offsets, std::int64_t height,
@@ -174,6 +171,13 @@ py::array bind_fill_polygons(const py::object& points, const py::object& offsets
 }
 
 }  // namespace
+
+py::dict lesion_table(const Lesions& lesions) {
+  py::dict result = geometry_table(lesions.geometry);
+  add_values(result, lesions.values);
+  result["outlines"] = polygon_arrays(lesions.outlines);
+  return result;
+}
 
 void bind_regions(py::module_& module) {
   module.def("label_components", &bind_label_components, py::arg("mask"), py::kw_only(), py::arg("connectivity"),

@@ -5,11 +5,15 @@
 #include <string>
 
 #include "ops/blend_tiles/blend_tiles.hpp"
+#include "ops/find_lesions/find_lesions.hpp"
 
 namespace lcx::bindings {
 
 /// Throws Error(kInvalidArgument) for any other name than "gaussian" and "constant".
 TileWeights weights_of(const std::string& name);
+
+/// What find_lesions gives to Python.
+pybind11::dict lesion_table(const Lesions& lesions);
 
 void bind_images(pybind11::module_& module);
 void bind_tiles(pybind11::module_& module);

@@ -4,6 +4,7 @@
 #include <list>
 #include <map>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "line/line_memory.cuh"
 #include "ops/blend_tiles/blend_tiles_cuda.cuh"
 #include "ops/extract_tiles/extract_tiles_cuda.cuh"
+#include "ops/find_lesions/find_lesions_cuda.hpp"
 
 namespace lcx {
 namespace {
@@ -36,8 +38,14 @@ struct SizeKey {
   friend bool operator==(const SizeKey&, const SizeKey&) = default;
 };
 
-/// What the second half's graph depends on besides: the number of tiles, and the mask's shape.
-using PatternKey = std::array<std::int64_t, 3>;
+/// What the second half's graph depends on besides: the number of tiles, the mask's shape, what counts as a lesion.
+using PatternKey = std::tuple<std::int64_t, std::int64_t, std::int64_t, float, float, std::int64_t, bool>;
+
+/// A second half, and where it leaves its lesions on the device.
+struct SecondHalf {
+  std::unique_ptr<CudaGraph> graph;
+  cuda::DeviceLesions lesions;
+};
 
 /// What changes from film to film of one size lies in one block of memory, to be uploaded in one go: the normalisation,
 /// the grid's table, the mask.
@@ -67,12 +75,13 @@ TileGrid whole_grid(std::array<std::int64_t, 2> image_shape, std::array<double, 
 struct Size {
   SizeKey key;
   TileGrid coarse_grid, whole_grid;
-  PinnedMemory pixels_host, coarse_host, film_host, maps_host;
-  DeviceMemory pixels, coarse, averages, one_tile_table, film, tiles, outputs, maps, weights;
+  PinnedMemory pixels_host, coarse_host, film_host, maps_host, lesions_host;
+  DeviceMemory pixels, coarse, averages, one_tile_table, film, tiles, outputs, maps, weights, scratch;
   std::int64_t most_tiles = 0;
   std::size_t film_bytes = 0;
   std::unique_ptr<CudaGraph> average;
-  std::map<PatternKey, std::unique_ptr<CudaGraph>> infer;
+  std::size_t scratch_bytes = 0;
+  std::map<PatternKey, SecondHalf> infer;
 };
 
 template <typename T>
@@ -143,7 +152,8 @@ struct DeviceLine::State {
                                 stream);
   }
   void grow(Size& size, const TileGrid& grid, std::size_t film_bytes);
-  void enqueue_infer(const TileGrid& grid, std::array<std::int64_t, 2> mask_shape, const Size& size) const;
+  cuda::DeviceLesions enqueue_infer(const TileGrid& grid, std::array<std::int64_t, 2> mask_shape,
+                                    const LesionOptions& options, const Size& size) const;
   void warm_up(const Size& size);
   void run(const CudaGraph& graph) const {
     graph.launch(stream);
@@ -174,6 +184,9 @@ Size& DeviceLine::State::size_for(const SizeKey& key, std::size_t item) {
   const auto channels = static_cast<std::size_t>(network.output_shape()[1]);
   size.maps_host = PinnedMemory(channels * bytes_of(size.whole_grid.shape, sizeof(float)), device);
   size.maps = DeviceMemory(channels * bytes_of(size.whole_grid.shape, sizeof(float)), device);
+  size.scratch_bytes = cuda::find_lesions_workspace_bytes(size.whole_grid.shape[0], size.whole_grid.shape[1], {});
+  size.scratch = DeviceMemory(size.scratch_bytes, device);
+  size.lesions_host = PinnedMemory(size.scratch_bytes, device);  // at least what the lesions take of it
   sizes.push_front(std::move(size));
   return sizes.front();
 }
@@ -264,8 +277,8 @@ void DeviceLine::State::warm_up(const Size& size) {
   network_is_warm = true;
 }
 
-void DeviceLine::State::enqueue_infer(const TileGrid& grid, std::array<std::int64_t, 2> mask_shape,
-                                      const Size& size) const {
+cuda::DeviceLesions DeviceLine::State::enqueue_infer(const TileGrid& grid, std::array<std::int64_t, 2> mask_shape,
+                                                     const LesionOptions& options, const Size& size) const {
   const std::int64_t tiles = grid.tile_count();
   const auto [height, width] = grid.tile_shape;
   const std::int64_t channels = network.output_shape()[1];
@@ -284,9 +297,15 @@ void DeviceLine::State::enqueue_infer(const TileGrid& grid, std::array<std::int6
     network.enqueue(inputs.data + n * inputs.strides[0], outputs.data + n * outputs.strides[0], stream);
   }
   cuda::enqueue_blend_tiles(outputs, on_device, size.weights.as<float>(), mask, maps, stream);
+  Workspace workspace(size.scratch.as<void>(), size.scratch_bytes);
+  const TensorView<const float, 2> first(maps.data, grid.shape, device);
+  const cuda::DeviceLesions found = cuda::enqueue_find_lesions(first, options, {}, workspace, stream);
   LCX_CUDA_CHECK(cudaMemcpyAsync(size.maps_host.as<void>(), maps.data,
                                  static_cast<std::size_t>(maps.size()) * sizeof(float), cudaMemcpyDeviceToHost,
                                  to_cuda(stream)));
+  LCX_CUDA_CHECK(
+      cudaMemcpyAsync(size.lesions_host.as<void>(), found.data, found.bytes, cudaMemcpyDeviceToHost, to_cuda(stream)));
+  return found;
 }
 
 /// Lays what changes from film to film into pinned memory.
@@ -300,8 +319,9 @@ void write_film(const TileGrid& grid, const Normalisation& normalisation, Tensor
   for (std::int64_t y = 0; y < mask.shape[0]; ++y, row += mask.shape[1]) gather_row(mask, y, row);
 }
 
-void DeviceLine::infer(const TileGrid& grid, const Normalisation& normalisation, TensorView<const std::uint8_t, 2> mask,
-                       TensorView<float, 3> maps) {
+Lesions DeviceLine::infer(const TileGrid& grid, const Normalisation& normalisation,
+                          TensorView<const std::uint8_t, 2> mask, const LesionOptions& lesions,
+                          TensorView<float, 3> maps) {
   State& s = *state_;
   require_argument(
       !s.sizes.empty() && grid.image_shape == s.sizes.front().key.shape && grid.scale == s.sizes.front().key.grid_scale,
@@ -316,23 +336,31 @@ void DeviceLine::infer(const TileGrid& grid, const Normalisation& normalisation,
                    "maps is ", shape_text(maps.shape), "; needed: ", shape_text(maps_shape), ", dense");
   require_argument(normalisation.high > normalisation.low && normalisation.deviation > 0, "normalisation: low ",
                    normalisation.low, ", high ", normalisation.high, ", deviation ", normalisation.deviation);
+  const TensorView<const float, 2> first_map(maps.data, grid.shape);
   if (grid.tile_count() == 0) {
     std::fill_n(maps.data, maps.size(), 0.0F);
-    return;
+    return find_lesions(first_map, lesions, s.threads);
   }
+  find_lesions({}, lesions);  // checks the options
   const FilmLayout layout(grid_table_size(grid), mask.size());
   const DeviceGuard guard(s.device);
   s.grow(size, grid, layout.bytes);
   s.warm_up(size);
   write_film(grid, normalisation, mask, layout, size.film_host.as<char>());
   if (size.infer.size() >= kMostPatterns) size.infer.clear();
-  auto& graph = size.infer[PatternKey{grid.tile_count(), mask.shape[0], mask.shape[1]}];
-  if (graph == nullptr) {
-    graph = std::make_unique<CudaGraph>(s.device, s.stream, [&] { s.enqueue_infer(grid, mask.shape, size); });
+  const PatternKey key{grid.tile_count(), mask.shape[0],    mask.shape[1],     lesions.low,
+                       lesions.high,      lesions.min_area, lesions.fill_holes};
+  SecondHalf& half = size.infer[key];
+  if (half.graph == nullptr) {
+    half.graph = std::make_unique<CudaGraph>(s.device, s.stream,
+                                             [&] { half.lesions = s.enqueue_infer(grid, mask.shape, lesions, size); });
     ++s.recorded;
   }
-  s.run(*graph);
+  s.run(*half.graph);
   std::memcpy(maps.data, size.maps_host.as<float>(), static_cast<std::size_t>(maps.size()) * sizeof(float));
+  cuda::LesionCapacity needed;
+  auto found = cuda::lesions_on_host(half.lesions, size.lesions_host.as<void>(), needed);
+  return found ? std::move(*found) : find_lesions(first_map, lesions, s.threads);
 }
 
 template void DeviceLine::average(TensorView<const std::uint8_t, 2>, std::array<double, 2>, std::array<double, 2>,

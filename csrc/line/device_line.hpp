@@ -9,6 +9,7 @@
 #include "line/device_network.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
 #include "ops/extract_tiles/extract_tiles.hpp"
+#include "ops/find_lesions/find_lesions.hpp"
 
 namespace lcx {
 
@@ -17,13 +18,13 @@ namespace lcx {
 // meet it. So the line has two halves, each a CUDA graph that is recorded for the first film of a size and replayed for
 // those that follow:
 //   average   pixels -> the coarse image, downloaded; and the image on the model's grid, which stays
-//   infer     tiles of the grid -> network -> blend -> maps, downloaded
+//   infer     tiles of the grid -> network -> blend -> lesions; maps and lesions are downloaded
 // Between them the host finds the breast on the coarse image (a few tenths of a megapixel). What changes from film to
 // film of one size (window, which tiles, breast) is read from device memory and is no part of a graph; only another
 // number of tiles needs another graph. Pixels go up in their own type, through pinned memory, in pieces:
 // one is copied to pinned memory while the one before is on its way.
 
-/// Everything between the pixels of one image and its probability maps, on one GPU and one stream of its own. One image
+/// Everything between the pixels of one image and its lesions, on one GPU and one stream of its own. One image
 /// at a time; not safe for several threads. In steady state it allocates nothing.
 class DeviceLine {
  public:
@@ -46,15 +47,17 @@ class DeviceLine {
   void average(TensorView<const T, 2> image, std::array<double, 2> coarse_scale, std::array<double, 2> grid_scale,
                TensorView<float, 2> coarse);
 
-  /// Runs the network over the image last averaged.
+  /// Runs the network over the image last averaged and finds the lesions on its first map.
   ///
   /// grid           from plan_tiles, for that image and grid_scale and the network's tile shape
   /// normalisation  of the tiles
   /// mask           uint8 [h, w] of any size spread over the image (Note [Mask lookup]); the maps are 0 where it is 0
+  /// lesions        what counts as one
   /// maps           float32 [C, H, W], dense, of the grid's shape
+  /// More lesions than 2^9, or 2^14 points of outline, do not fit into the graph: the host finds them on the map then.
   /// Throws Error(kInvalidArgument) if it does not fit the image, Error(kDevice) or Error(kEngine) if the GPU fails.
-  void infer(const TileGrid& grid, const Normalisation& normalisation, TensorView<const std::uint8_t, 2> mask,
-             TensorView<float, 3> maps);
+  Lesions infer(const TileGrid& grid, const Normalisation& normalisation, TensorView<const std::uint8_t, 2> mask,
+                const LesionOptions& lesions, TensorView<float, 3> maps);
 
   /// Times that a graph was recorded so far, for tests and reports.
   std::int64_t graphs_recorded() const;

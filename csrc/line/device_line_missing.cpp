@@ -29,7 +29,8 @@ template void DeviceLine::average(TensorView<const std::int16_t, 2>, std::array<
 template void DeviceLine::average(TensorView<const float, 2>, std::array<double, 2>, std::array<double, 2>,
                                   TensorView<float, 2>);
 
-void DeviceLine::infer(const TileGrid&, const Normalisation&, TensorView<const std::uint8_t, 2>, TensorView<float, 3>) {
+Lesions DeviceLine::infer(const TileGrid&, const Normalisation&, TensorView<const std::uint8_t, 2>,
+                          const LesionOptions&, TensorView<float, 3>) {
   refuse();
 }
 
