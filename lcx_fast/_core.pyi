@@ -14,6 +14,7 @@ import typing_extensions
 __all__: list[str] = [
     "CocoDataset",
     "DeviceArray",
+    "DeviceLine",
     "OpenVinoEngine",
     "Rle",
     "TensorRtEngine",
@@ -169,12 +170,68 @@ class TensorRtEngine:
         output: typing.SupportsInt | typing.SupportsIndex,
         stream: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
+    def forget(self, stream: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def input_shape(self) -> typing.Annotated[list[int], "FixedSize(4)"]: ...
     @property
     def output_shape(self) -> typing.Annotated[list[int], "FixedSize(4)"]: ...
     @property
     def version(self) -> str: ...
+
+class DeviceLine:
+    """
+    From the pixels of one image to its probability maps on one GPU; one image at a time.
+    """
+    @typing.overload
+    def __init__(
+        self, engine: TensorRtEngine, *, weights: str, threads: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> None: ...
+    @typing.overload
+    def __init__(
+        self,
+        enqueue: collections.abc.Callable,
+        *,
+        input_shape: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"
+        ],
+        output_shape: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(4)"
+        ],
+        device: typing.SupportsInt | typing.SupportsIndex,
+        weights: str,
+        threads: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    def average(
+        self,
+        image: typing.Any,
+        *,
+        coarse_scale: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
+        ],
+        grid_scale: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
+        ],
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
+        """
+        Upload an image and average it onto two grids; float32 [h, w], the coarse one.
+        """
+    def infer(
+        self,
+        grid: TileGrid,
+        *,
+        normalisation: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+        ],
+        mask: typing.Any,
+        low: typing.SupportsFloat | typing.SupportsIndex,
+        high: typing.SupportsFloat | typing.SupportsIndex,
+        min_area: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple:
+        """
+        float32 [C, H, W]: the network's maps of the image last averaged; and find_lesions of the first.
+        """
+    @property
+    def graphs_recorded(self) -> int: ...
 
 class Rle:
     """
