@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from .images import Source, read_mammogram
 from .lesions import Lesion, find_lesions
 from .mammogram import Mammogram, PixelSpacing
 from .model import ModelSpec, model_path, quantised_path, read_model_spec
+from .parallel import map_in_order
 from .preprocess import TilePlan, grid_mask, plan
 from .scoring import image_score
 
@@ -272,26 +271,15 @@ class Detector:
             streams: how many at a time.
             pixel_spacing_mm: overrides whatever the sources say.
 
-        Yields:
-            A report for each source, in their order.
+        Returns:
+            A report for each source, in their order, as they come.
 
         Raises:
             What ``infer`` raises, when that source's turn comes; later sources are not worked on then.
         """
         if streams < 1:
             raise InvalidArgument(f"streams {streams}; at least 1")
-        waiting: deque[Future[ImageReport]] = deque()
-        with ThreadPoolExecutor(streams, thread_name_prefix="lcx-infer") as pool:
-            try:
-                for source in sources:
-                    waiting.append(pool.submit(self.infer, source, pixel_spacing_mm=pixel_spacing_mm))
-                    if len(waiting) > streams:
-                        yield waiting.popleft().result()
-                while waiting:
-                    yield waiting.popleft().result()
-            finally:
-                for future in waiting:
-                    future.cancel()
+        return map_in_order(partial(self.infer, pixel_spacing_mm=pixel_spacing_mm), sources, workers=streams)
 
     def _probabilities(
         self, mammogram: Mammogram, clock: StepClock
