@@ -341,7 +341,7 @@ Lesions DeviceLine::infer(const TileGrid& grid, const Normalisation& normalisati
     std::fill_n(maps.data, maps.size(), 0.0F);
     return find_lesions(first_map, lesions, s.threads);
   }
-  find_lesions({}, lesions);  // checks the options
+  find_lesions(TensorView<const float, 2>{}, lesions);  // checks the options
   const FilmLayout layout(grid_table_size(grid), mask.size());
   const DeviceGuard guard(s.device);
   s.grow(size, grid, layout.bytes);
