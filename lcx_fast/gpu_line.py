@@ -122,7 +122,7 @@ class GpuLines:
         # One that failed is not trusted again.
         with self._lock:
             self._idle.append(line)
-        found["outlines"] = tuple(found["outlines"])
+        found["outlines"] = ops.Polygons(*found["outlines"])
         return plan, maps, ops.Regions(**found)
 
     def _new_line(self) -> _core.DeviceLine:
