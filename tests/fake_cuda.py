@@ -24,8 +24,8 @@ ROOT = Path(__file__).parent.parent
 SCHEDULES = [("in order", 0), ("reversed", 0), ("random", 1)]
 
 
-def build_folder(*options: str, name: str = "emulated") -> Path:
-    """Configure and build the emulated core and its programs; the folder they are in."""
+def build_folder(*options: str, name: str = "emulated", target: str = "all") -> Path:
+    """Configure and build the emulated core and its programs, or one of them; the folder they are in."""
     import pybind11
 
     folder = ROOT / "build" / f"{name}-{sys.implementation.cache_tag}"
@@ -37,7 +37,7 @@ def build_folder(*options: str, name: str = "emulated") -> Path:
     jobs = str(len(os.sched_getaffinity(0)))
     commands = [
         ["cmake", "-S", ROOT, "-B", folder, *generator, *python, "-DLCX_EMULATE_CUDA=ON", *options],
-        ["cmake", "--build", folder, "--parallel", jobs],
+        ["cmake", "--build", folder, "--parallel", jobs, "--target", target],
     ]
     for command in commands:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=900)

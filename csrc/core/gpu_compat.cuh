@@ -32,10 +32,6 @@ __device__ __forceinline__ T load_fresh(const T* pointer) {
   return *static_cast<const volatile T*>(pointer);
 }
 
-/// Hooks of the emulation's memory checker; nothing here.
-inline void forbid_access(void*, std::size_t, cudaStream_t) {}
-inline void allow_access(void*, std::size_t, cudaStream_t) {}
-
 }  // namespace lcx
 
 #endif

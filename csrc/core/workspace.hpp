@@ -6,6 +6,10 @@
 
 #include "core/error.hpp"
 
+#ifdef LCX_EMULATE_CUDA
+#include <cuda_on_cpu/guard.hpp>
+#endif
+
 namespace lcx {
 
 /// A borrowed stretch of device memory that operations cut their scratch and results from, so that none of them
@@ -27,10 +31,16 @@ class Workspace {
   T* take(std::int64_t count) {
     const std::size_t at = used_;
     const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
-    used_ += (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    used_ += (bytes + kGuard + kAlignment - 1) / kAlignment * kAlignment;
+    [[maybe_unused]] const bool is_fresh = at >= peak_;
     peak_ = std::max(peak_, used_);
     if (base_ == nullptr) return nullptr;
     require(used_ <= bytes_, ErrorCode::kDevice, "workspace of ", bytes_, " bytes is too small; ", used_, " needed");
+#ifdef LCX_EMULATE_CUDA
+    // What was given back and is taken again may still be used by work that has not begun: no guard there.
+    cuda_on_cpu::allow_access(base_ + at, bytes);
+    if (is_fresh) cuda_on_cpu::forbid_access(base_ + at + bytes, used_ - at - bytes);
+#endif
     return reinterpret_cast<T*>(base_ + at);
   }
 
@@ -52,6 +62,11 @@ class Workspace {
 
  private:
   static constexpr std::size_t kAlignment = 256;
+#ifdef LCX_EMULATE_CUDA
+  static constexpr std::size_t kGuard = 1;  // so that no piece ends where the next begins
+#else
+  static constexpr std::size_t kGuard = 0;
+#endif
 
   char* base_ = nullptr;
   std::size_t bytes_ = 0;

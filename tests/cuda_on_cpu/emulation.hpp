@@ -34,9 +34,4 @@ T load_fresh(const T* pointer) {
   return value;
 }
 
-/// From here on the stream's work may not touch these bytes (seen in builds with AddressSanitizer).
-void forbid_access(void* data, std::size_t bytes, cudaStream_t stream);
-/// ... and from here on it may again.
-void allow_access(void* data, std::size_t bytes, cudaStream_t stream);
-
 }  // namespace lcx

@@ -10,6 +10,7 @@
 #include <map>
 #include <sstream>
 
+#include "cuda_on_cpu/guard.hpp"
 #include "cuda_on_cpu/scheduler.hpp"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -90,6 +91,14 @@ void unpoison([[maybe_unused]] void* data, [[maybe_unused]] std::size_t bytes) {
 #if defined(__SANITIZE_ADDRESS__)
   __asan_unpoison_memory_region(data, bytes);
 #endif
+}
+
+void forbid_access(void* data, std::size_t bytes) {
+  if (find_device(data)) poison(data, bytes);
+}
+
+void allow_access(void* data, std::size_t bytes) {
+  if (find_device(data)) unpoison(data, bytes);
 }
 
 void* allocate_device(std::size_t bytes, int device) {

@@ -1,0 +1,36 @@
+"""Every CUDA twin under the emulation and AddressSanitizer: no byte outside an array is touched."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import fake_cuda
+import pytest
+
+FLAGS = "-fsanitize=address -fno-omit-frame-pointer -g1"
+
+
+@pytest.fixture(scope="module")
+def program():
+    folder = fake_cuda.build_folder(f"-DCMAKE_CXX_FLAGS={FLAGS}", name="asan", target="cuda_on_cpu_kernels")
+    return next(folder.glob("**/cuda_on_cpu_kernels"))
+
+
+def run(program, mode):
+    environment = dict(os.environ, ASAN_OPTIONS="detect_stack_use_after_return=0:detect_leaks=0")
+    return subprocess.run([program, mode], capture_output=True, text=True, timeout=240, env=environment)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_kernels_stay_within_their_arrays(program, seed):
+    done = run(program, seed)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "0 differ\n"
+
+
+def test_a_planted_overrun_is_seen(program):
+    done = run(program, "overrun")
+    assert done.returncode != 0
+    assert "use-after-poison" in done.stderr
