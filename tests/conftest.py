@@ -10,14 +10,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_cuda import SCHEDULES
 
+ORDERS = [f"{kind} {seed}" for kind, seed in SCHEDULES]
 
-@pytest.fixture(params=[f"{kind} {seed}" for kind, seed in SCHEDULES])
-def emulated(request, monkeypatch):
-    """The emulated core in place of the compiled one in ``lcx_fast.ops``, under one schedule after another."""
+
+@pytest.fixture
+def device(request, monkeypatch):
+    """A core whose CUDA operations run: emulated, under one schedule after another, or on a GPU where there is one."""
     import fake_cuda
 
-    from lcx_fast import ops, overlaps
+    from lcx_fast import _core, ops, overlaps
 
+    if request.param == "gpu":
+        monkeypatch.setattr(fake_cuda.FakeCudaArray, "memory", fake_cuda.TorchMemory)
+        yield _core
+        return
     core = fake_cuda.core()
     kind, seed = request.param.rsplit(" ", 1)
     core.emulation.reset()
@@ -26,6 +32,20 @@ def emulated(request, monkeypatch):
         monkeypatch.setattr(module, "_core", core)
     yield core
     core.emulation.set_schedule("in order", 0)
+
+
+@pytest.fixture
+def emulated(device):
+    """The same, for tests that look into the emulation: never a GPU."""
+    return device
+
+
+def pytest_generate_tests(metafunc):
+    own = [mark for mark in metafunc.definition.iter_markers("parametrize") if mark.args[0] == "device"]
+    if "device" not in metafunc.fixturenames or own:
+        return
+    gpu = [] if "emulated" in metafunc.fixturenames else [pytest.param("gpu", marks=pytest.mark.cuda)]
+    metafunc.parametrize("device", [*ORDERS, *gpu], indirect=True)
 
 
 def pytest_runtest_setup(item):

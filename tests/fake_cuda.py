@@ -1,7 +1,7 @@
 """The CUDA twins on a machine without a GPU: the emulated core, and arrays in its device memory.
 
 ``build`` compiles ``_core_emulated`` from the sources (``LCX_EMULATE_CUDA=ON``), once and again when they change.
-``FakeCudaArray`` is a stand-in for CuPy's or Torch's arrays.
+``FakeCudaArray`` is a stand-in for CuPy's or Torch's arrays; on a machine with a GPU the same tests run there too.
 """
 
 from __future__ import annotations
@@ -63,38 +63,78 @@ def core() -> ModuleType:
     return module
 
 
+class EmulatedMemory:
+    """Bytes in the emulated device's memory."""
+
+    def __init__(self, size: int, device: int) -> None:
+        self.address = core().emulation.malloc(max(size, 1), device)
+        self._size = size
+
+    def __del__(self) -> None:
+        core().emulation.free(self.address)
+
+    def write(self, block: bytes, stream: int | None) -> None:
+        core().emulation.write(self.address, block, stream or 0)
+
+    def read(self) -> bytes:
+        return core().emulation.read(self.address, self._size)
+
+
+class TorchMemory:
+    """Bytes in a GPU's memory."""
+
+    def __init__(self, size: int, device: int) -> None:
+        import torch
+
+        self._bytes = torch.empty(max(size, 1), dtype=torch.uint8, device=f"cuda:{device}")
+        self._size = size
+        self.address = self._bytes.data_ptr()
+
+    def write(self, block: bytes, stream: int | None) -> None:
+        import torch
+
+        self._bytes[: self._size].copy_(torch.frombuffer(bytearray(block), dtype=torch.uint8))
+        torch.cuda.synchronize(self._bytes.device)
+
+    def read(self) -> bytes:
+        import torch
+
+        torch.cuda.synchronize(self._bytes.device)
+        return self._bytes[: self._size].cpu().numpy().tobytes()
+
+
 class FakeCudaArray:
-    """An array in emulated device memory: a copy of a NumPy array, strides and all.
+    """An array in device memory: a copy of a NumPy array, strides and all.
 
     Args:
         array: what to copy.
-        device: number of the emulated device, 0 or 1.
+        device: number of the device; the emulation has 0 and 1.
         stream: handle of the stream that the copy is put on and that the interface names; None names none.
         read_only: what the interface says.
     """
+
+    #: Whose memory; the fixture ``device`` changes it for tests on a GPU.
+    memory: type[EmulatedMemory] | type[TorchMemory] = EmulatedMemory
 
     def __init__(
         self, array: np.ndarray, *, device: int = 0, stream: int | None = None, read_only: bool = False
     ) -> None:
         self.shape, self.dtype, self.strides = array.shape, array.dtype, array.strides
-        self.device, self.stream, self.read_only = device, stream, read_only
+        self.stream, self.read_only = stream, read_only
         reach = [(n - 1) * step for n, step in zip(array.shape, array.strides, strict=True)]
         self._start = -sum(min(r, 0) for r in reach)  # bytes before the first element
         self._bytes = self._start + sum(max(r, 0) for r in reach) + array.itemsize if array.size else 0
-        self._memory = core().emulation.malloc(max(self._bytes, 1), device)
+        self._memory = self.memory(self._bytes, device)
         if self._bytes:
             block = ctypes.string_at(array.__array_interface__["data"][0] - self._start, self._bytes)
-            core().emulation.write(self._memory, block, stream or 0)
-
-    def __del__(self) -> None:
-        core().emulation.free(self._memory)
+            self._memory.write(block, stream)
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
         interface = {
             "shape": self.shape,
             "typestr": self.dtype.str,
-            "data": (self._memory + self._start, self.read_only),
+            "data": (self._memory.address + self._start, self.read_only),
             "strides": self.strides,
             "version": 3,
         }
@@ -104,8 +144,7 @@ class FakeCudaArray:
         """A NumPy copy, once the default stream has done its work."""
         if not self._bytes:
             return np.zeros(self.shape, self.dtype)
-        block = core().emulation.read(self._memory, self._bytes)
-        return np.ndarray(self.shape, self.dtype, block, self._start, self.strides)
+        return np.ndarray(self.shape, self.dtype, self._memory.read(), self._start, self.strides)
 
 
 class DlpackOnly:
@@ -124,5 +163,7 @@ class DlpackOnly:
 
 
 def to_numpy(array: Any) -> np.ndarray:
-    """A result on the host."""
-    return array if isinstance(array, np.ndarray) else array.to_host()
+    """A result on the host: NumPy's, ours, or CuPy's."""
+    if isinstance(array, np.ndarray):
+        return array
+    return array.to_host() if hasattr(array, "to_host") else array.get()

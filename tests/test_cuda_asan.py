@@ -8,6 +8,9 @@ import subprocess
 import fake_cuda
 import pytest
 
+#: Building with AddressSanitizer takes minutes; `.ci/run` asks for these.
+pytestmark = pytest.mark.slow
+
 FLAGS = "-fsanitize=address -fno-omit-frame-pointer -g1"
 
 

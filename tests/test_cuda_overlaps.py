@@ -19,7 +19,7 @@ def boxes(rng, count, dtype):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("format", ["xyxy", "xywh"])
-def test_box_overlaps_are_those_of_the_cpu(emulated, dtype, format):
+def test_box_overlaps_are_those_of_the_cpu(device, dtype, format):
     rng = np.random.default_rng(0)
     for detections, references in [(0, 3), (3, 0), (1, 1), (31, 33), (7, 100)]:
         a, b = boxes(rng, detections, dtype), boxes(rng, references, dtype)
@@ -32,7 +32,7 @@ def test_box_overlaps_are_those_of_the_cpu(emulated, dtype, format):
 
 
 @pytest.mark.parametrize("pixels", [0, 1, 31, 32, 33, 1000, 20000])
-def test_mask_overlaps_are_those_of_the_cpu(emulated, pixels):
+def test_mask_overlaps_are_those_of_the_cpu(device, pixels):
     rng = np.random.default_rng(1)
     a, b = rng.random((3, pixels)) < 0.4, rng.random((5, pixels)) < 0.6
     a[0] = False
@@ -46,7 +46,7 @@ def test_mask_overlaps_are_those_of_the_cpu(emulated, pixels):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (1, 1), (9, 4), (20, 300)], ids=str)
-def test_matching_is_that_of_the_cpu(emulated, dtype, shape):
+def test_matching_is_that_of_the_cpu(device, dtype, shape):
     rng = np.random.default_rng(2)
     iou = (rng.integers(0, 11, shape) / 10).astype(dtype)  # many ties
     iou[rng.random(shape) < 0.1] = np.nan
@@ -61,13 +61,13 @@ def test_matching_is_that_of_the_cpu(emulated, dtype, shape):
 
 
 @pytest.mark.parametrize("count", [0, 1, 33, 5000])
-def test_score_counts_are_those_of_the_cpu(emulated, count):
+def test_score_counts_are_those_of_the_cpu(device, count):
     rng = np.random.default_rng(3)
     scores = rng.integers(0, 65536, count, np.uint16)
     scores[: count // 2] = 12345
     labels = rng.integers(0, 3, count, np.uint8)
     counts = FakeCudaArray(np.full((2, 65536), 5, np.int64))
-    emulated.pixel_histogram(FakeCudaArray(scores), FakeCudaArray(labels), counts, threads=0)
+    device.pixel_histogram(FakeCudaArray(scores), FakeCudaArray(labels), counts, threads=0)
     expected = np.full((2, 65536), 5, np.int64)
     _core.pixel_histogram(scores, labels, expected, threads=1)
     np.testing.assert_array_equal(counts.to_host(), expected)

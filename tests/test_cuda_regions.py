@@ -32,7 +32,7 @@ def masks(shape, rng):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("connectivity", [4, 8])
-def test_labels_are_those_of_the_cpu(emulated, shape, connectivity):
+def test_labels_are_those_of_the_cpu(device, shape, connectivity):
     for mask in masks(shape, np.random.default_rng(0)):
         labels, count = ops.label_components(FakeCudaArray(mask), connectivity=connectivity)
         expected, expected_count = _core.label_components(mask, connectivity=connectivity, threads=1)
@@ -41,7 +41,7 @@ def test_labels_are_those_of_the_cpu(emulated, shape, connectivity):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_holes_are_filled_as_on_the_cpu(emulated, shape):
+def test_holes_are_filled_as_on_the_cpu(device, shape):
     for mask in masks(shape, np.random.default_rng(1)):
         filled = ops.fill_holes(FakeCudaArray(mask))
         assert filled.dtype == bool
@@ -64,7 +64,7 @@ def values_of(kind, shape, rng):
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 33), (33, 64), (60, 257)], ids=str)
 @pytest.mark.parametrize("kind", [None, "normal", "probabilities", "few", "wild", "infinite"])
-def test_measurements_are_those_of_the_cpu(emulated, shape, kind):
+def test_measurements_are_those_of_the_cpu(device, shape, kind):
     rng = np.random.default_rng(2)
     values = None if kind is None else values_of(kind, shape, rng)
     for count in (0, 1, 7, 300):
@@ -85,7 +85,7 @@ def test_measurements_are_those_of_the_cpu(emulated, shape, kind):
                 np.testing.assert_allclose(getattr(found, name), expected[name], rtol=1e-6, atol=1e-7 * scale)
 
 
-def test_many_labels_are_measured_in_portions(emulated):
+def test_many_labels_are_measured_in_portions(device):
     labels = (np.arange(200 * 200, dtype=np.int32) // 2 + 1).reshape(200, 200)
     values = np.random.default_rng(4).random(labels.shape, np.float32)
     found = ops.region_props(FakeCudaArray(labels), FakeCudaArray(values), count=20000)
@@ -94,7 +94,7 @@ def test_many_labels_are_measured_in_portions(emulated):
         np.testing.assert_allclose(getattr(found, name), column, rtol=1e-6)
 
 
-def test_labels_out_of_range_are_refused(emulated):
+def test_labels_out_of_range_are_refused(device):
     for wrong in (-1, 4):
         labels = np.ones((5, 40), np.int32)
         labels[3, 35] = wrong
@@ -108,7 +108,7 @@ def test_labels_out_of_range_are_refused(emulated):
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_contours_are_those_of_the_cpu(emulated, shape):
+def test_contours_are_those_of_the_cpu(device, shape):
     for mask in list(masks(shape, np.random.default_rng(5)))[2::3]:
         found = ops.trace_contours(FakeCudaArray(mask))
         polygons, is_hole = ops.trace_contours(mask, threads=1)
@@ -144,7 +144,7 @@ def probability_map(kind, shape, rng):
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (33, 64), (50, 130)], ids=str)
 @pytest.mark.parametrize("kind", ["noise", "smooth", "nan", "full"])
-def test_lesions_are_those_of_the_cpu(emulated, shape, kind):
+def test_lesions_are_those_of_the_cpu(device, shape, kind):
     values = probability_map(kind, shape, np.random.default_rng(6))
     for low, high, min_area, fill in [
         (0.5, 0.5, 1, True),
@@ -178,9 +178,28 @@ def test_lesions_take_one_wait(emulated):
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0)])
-def test_empty_arrays(emulated, shape):
+def test_empty_arrays(device, shape):
     assert ops.label_components(FakeCudaArray(np.zeros(shape, bool)))[1] == 0
     assert ops.fill_holes(FakeCudaArray(np.zeros(shape, bool))).shape == shape
     assert len(ops.region_props(FakeCudaArray(np.zeros(shape, np.int32)), count=2)) == 2
     assert len(ops.find_lesions(FakeCudaArray(np.zeros(shape, np.float32)))) == 0
     assert not ops.trace_contours(FakeCudaArray(np.zeros(shape, bool))).polygons
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("device", ["gpu"], indirect=True)
+def test_ten_thousand_random_masks(device):
+    rng = np.random.default_rng(8)
+    for _ in range(10_000):
+        shape = tuple(rng.integers(1, 200, 2))
+        values = rng.random(shape, np.float32)
+        level = float(rng.uniform(0.2, 0.98))
+        mask = values >= level
+        labels, count = ops.label_components(FakeCudaArray(mask))
+        expected, expected_count = _core.label_components(mask, connectivity=8, threads=1)
+        assert count == expected_count
+        np.testing.assert_array_equal(to_numpy(labels), expected)
+        options = {"low": level, "high": min(level + 0.05, 1.0), "min_area": 2, "fill_holes": True}
+        check_lesions(
+            ops.find_lesions(FakeCudaArray(values), **options), _core.find_lesions(values, **options, threads=1)
+        )

@@ -32,9 +32,9 @@ def on_device(array):
 
 @pytest.mark.parametrize("index", range(len(PLANS)))
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
-def test_tiles_are_those_of_the_cpu(emulated, index, dtype):
+def test_tiles_are_those_of_the_cpu(device, index, dtype):
     rng = np.random.default_rng(index)
-    shape, grid, mask = plan(emulated, index, rng)
+    shape, grid, mask = plan(device, index, rng)
     image = (rng.random(shape) * 250).astype(dtype)
     if index % 2:
         image = np.asfortranarray(image)
@@ -49,9 +49,9 @@ def test_tiles_are_those_of_the_cpu(emulated, index, dtype):
 @pytest.mark.parametrize("index", range(len(PLANS)))
 @pytest.mark.parametrize("weights", ["gaussian", "constant"])
 @pytest.mark.parametrize("channels", [1, 2])
-def test_blending_is_that_of_the_cpu(emulated, index, weights, channels):
+def test_blending_is_that_of_the_cpu(device, index, weights, channels):
     rng = np.random.default_rng(index)
-    shape, grid, mask = plan(emulated, index, rng)
+    shape, grid, mask = plan(device, index, rng)
     own = _core.plan_tiles(shape, scale=grid.scale, tile_shape=grid.tile_shape, overlap=PLANS[index][3], mask=mask)
     tiles = rng.random((len(grid), channels, *grid.tile_shape), np.float32)
     for with_mask in (None, mask):
@@ -60,9 +60,9 @@ def test_blending_is_that_of_the_cpu(emulated, index, weights, channels):
         np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-6, atol=1e-7)
 
 
-def test_identity_network_gives_the_image_back(emulated):
+def test_identity_network_gives_the_image_back(device):
     image = np.random.default_rng(0).random((70, 53), np.float32)
-    grid = emulated.plan_tiles(image.shape, scale=(1.0, 1.0), tile_shape=(16, 24), overlap=0.25, mask=None)
+    grid = device.plan_tiles(image.shape, scale=(1.0, 1.0), tile_shape=(16, 24), overlap=0.25, mask=None)
     blended = ops.blend_tiles(ops.extract_tiles(FakeCudaArray(image), grid), grid)
     np.testing.assert_allclose(to_numpy(blended)[0], image, atol=1e-6, rtol=0)
 
@@ -117,7 +117,7 @@ def test_a_blender_takes_tiles_of_its_own_device(emulated):
         ops.TileBlender(grid, out=FakeCudaArray(tile, device=1)).add(0, tile)
 
 
-def test_breast_mask_is_that_of_the_cpu(emulated):
+def test_breast_mask_is_that_of_the_cpu(device):
     y, x = np.indices((90, 60))
     image = (100 + 900 * (np.hypot(y - 45, x) < 40)).astype(np.float32)
     for layout in (image, np.asfortranarray(image)):

@@ -7,7 +7,10 @@
 #include "core/error.hpp"
 
 #ifdef LCX_EMULATE_CUDA
-#include <cuda_on_cpu/guard.hpp>
+namespace cuda_on_cpu {  // tests/cuda_on_cpu/guard.hpp
+void forbid_access(void* data, std::size_t bytes);
+void allow_access(void* data, std::size_t bytes);
+}  // namespace cuda_on_cpu
 #endif
 
 namespace lcx {
