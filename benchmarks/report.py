@@ -68,7 +68,7 @@ def section(result: dict[str, Any]) -> str:
     where = (
         f"{m['cpu']}, {m['cpus']} CPUs, {m['memory_gib']} GiB; one thread copies {m['copy_gb_per_s']} GB/s (read and "
         f"written), reads {m['read_gb_per_s']} GB/s; {m['system']}, Python {m['python']}, NumPy {m['numpy']}; commit "
-        f"{m['commit']}, {m['date']}."
+        f"{m['commit']}, {m['date']}; load average {m['load']}."
     )
     parts = [f"### {result['title']}", where]
     rows = comparisons(result)
