@@ -271,7 +271,7 @@ def main() -> int:
         run("label to int32", bench_label, case, mask)
         run("label + statistics", bench_statistics, case, mask)
         run("fill holes", bench_fill, case, mask)
-        if case in (*EVERYDAY, "spiral", "huge"):  # outlines of noise take a peer minutes and are nobody's job
+        if case in (*EVERYDAY, "spiral", "huge"):  # outlines of noise take over a minute and are nobody's job
             run("outlines", bench_outlines, case, mask)
         results.write(given.json)  # as far as it got
     for tile, overlap in ((512, 0.25), (512, 0.5), (1024, 0.25), (1024, 0.5)):
