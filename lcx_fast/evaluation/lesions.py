@@ -174,10 +174,11 @@ def compare_points(
     if values.shape != (len(where),):
         raise InvalidArgument(f"{len(where)} points, scores of shape {values.shape}; needed: [{len(where)}]")
     order = np.argsort(-values, kind="stable")
-    pixels = np.floor(where[order]).astype(np.int64)
-    seen = ((pixels >= 0) & (pixels < outlines.shape)).all(axis=1)
-    under = np.zeros(len(order), np.int64)
-    under[seen] = outlines[pixels[seen, 0], pixels[seen, 1]]
+    y, x = np.floor(where[order].T).astype(np.int64)
+    height, width = outlines.shape
+    seen = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    # A point outside looks up pixel (0, 0) and is then told from a hit.
+    under = np.where(seen, outlines[np.where(seen, y, 0), np.where(seen, x, 0)], 0) if outlines.size else 0 * y
     areas = _label_areas(outlines)
     ids = np.nonzero(areas)[0] + 1
     return ImageResult(

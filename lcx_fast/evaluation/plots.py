@@ -62,7 +62,7 @@ def precision_recall_figure(rankings: Mapping[str, Ranking], *, title: str = "Pr
             )
             share = positives / len(np.asarray(labels))
             axes.axhline(share, color=line.get_color(), linewidth=1, linestyle=":")
-    return _finished(figure, axes, "upper right")
+    return _finished(figure, axes, "lower left")
 
 
 def detection_figure(matches: Mapping[str, Matches], *, title: str = "Lesions: precision and recall") -> Figure:
@@ -82,7 +82,7 @@ def detection_figure(matches: Mapping[str, Matches], *, title: str = "Lesions: p
                 linestyle=":",
                 color=line.get_color(),
             )
-    return _finished(figure, axes, "upper right")
+    return _finished(figure, axes, "lower left")
 
 
 def froc_figure(
@@ -167,7 +167,7 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _finished(figure: Figure, axes: Axes, place: Literal["lower right", "upper right", "upper left"]) -> Figure:
+def _finished(figure: Figure, axes: Axes, place: Literal["lower right", "lower left", "upper left"]) -> Figure:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc=place, fontsize=8, frameon=False)
     else:
