@@ -118,6 +118,17 @@ def test_an_arm_like_another_changes_only_what_it_says() -> None:
     assert replace(child, name="", title="", loss={}) == replace(parent, name="", title="", loss={})
 
 
+def test_settings_of_the_method_do_not_touch_the_other_arms() -> None:
+    baseline, ours = ARMS["coarse_bce_dice"], ARMS["method"]
+    assert Run("cdd_cesm", baseline, 1).identity("d") == Run("cdd_cesm", replace(baseline, strict="none"), 1).identity(
+        "d"
+    )
+    for changed in (replace(ours, strict="none"), replace(ours, loss={"size_floor": 0.2})):
+        assert Run("cdd_cesm", ours, 1).identity("d") != Run("cdd_cesm", changed, 1).identity("d")
+    kinds = [Run("cdd_cesm", baseline, 1), Run("cdd_cesm", baseline, 2), Run("phantom", baseline, 1)]
+    assert len({run.identity(data) for run in kinds for data in "de"}) == 6
+
+
 @pytest.mark.parametrize("name", [name for name, arm in ARMS.items() if arm.objective != "brightness"])
 @pytest.mark.parametrize("pathology", ["malignant", "benign", "normal"])
 @pytest.mark.parametrize("progress", [0.3, 0.95])
@@ -135,7 +146,7 @@ def test_every_arm_has_a_finite_loss_and_gradient(name: str, pathology: str, pro
 def test_ablations_leave_out_what_they_name() -> None:
     logits, pooling, seen = torch.zeros(2, 48, 40), torch.zeros(2, 3), view(case(1))
 
-    def terms(name: str, progress: float = 0.5) -> set[str]:
+    def terms(name: str, progress: float = 0.4) -> set[str]:
         config = ARMS[name].apply(read_document("cdd_cesm"), seed=1)
         found = arm_loss(logits, pooling, seen, arm=ARMS[name], config=config, progress=progress)
         return {term.split("/")[1] for term in found}
@@ -150,7 +161,11 @@ def test_ablations_leave_out_what_they_name() -> None:
     assert terms("coarse_bce_dice") == {"bce", "dice"}
     assert terms("gce_dice") == {"gce", "dice"}
     assert terms("boxinst") == {"outside", "projection", "pairwise"}
-    assert "bce" in terms("method", 0.95) and "bce" not in terms("no_self_training", 0.95)
+    self_training = {"bce", "dice", "outside", "hard", "sharpness", "class"}
+    assert terms("method", 0.95) == self_training
+    assert terms("no_strict_penalty", 0.95) == terms("log_barrier", 0.95) == self_training - {"outside", "hard"}
+    assert terms("no_classification", 0.95) == self_training - {"class"}
+    assert terms("no_self_training", 0.95) == everything | {"sharpness"}
 
 
 def test_measured_counts_are_those_of_a_loop() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,20 +28,29 @@ Results = Mapping[str, Sequence[dict[str, Any]]]
 def draw(
     dataset: str,
     arms: Results,
-    figures_of: Mapping[str, Mapping[str, Estimate]],
+    sweep: Mapping[str, Mapping[str, Estimate]],
     *,
     work: Path,
     load: Callable[[str], Sequence[Case]],
     folder: Path,
 ) -> list[Path]:
-    """Every figure of a dataset that the results allow; their paths. One drawn before is kept if its maps are gone."""
+    """Every figure of a dataset that the results allow; their paths. One drawn before is kept if its maps are gone.
+
+    Args:
+        dataset: which.
+        arms: result documents.
+        sweep: the figures of the frontier's arms, all over the same seeds.
+        work: folder of the runs, for their maps.
+        load: the cases of a dataset.
+        folder: of the figures.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
     frontier, crops = folder / f"{dataset}_frontier.png", folder / f"{dataset}_crops.png"
-    if sum(name in figures_of for name in SWEEP_ARMS) > 1:
-        _frontier(figures_of, frontier)
+    if sum(name in sweep for name in SWEEP_ARMS) > 1:
+        _frontier(sweep, {name: _floor(arms[name][0]) for name in SWEEP_ARMS if name in arms}, frontier)
     maps = {name: _maps(dataset, arms[name][0], work) for name in MAIN_ARMS if name in arms}
     if all(maps.get(name) is not None for name in (BASE, OURS)):
         cases = [case for case in load(dataset) if case.part == "held"]
@@ -56,7 +66,11 @@ def _maps(dataset: str, run: dict[str, Any], work: Path) -> list[NDArray[np.floa
         return [arrays[f"map{i}"].astype(np.float32) / np.float32(255.0) for i in range(len(arrays.files))]
 
 
-def _frontier(figures_of: Mapping[str, Mapping[str, Estimate]], path: Path) -> None:
+def _floor(run: dict[str, Any]) -> float:
+    return float(run["settings"]["config"]["loss"]["size_floor"])
+
+
+def _frontier(figures_of: Mapping[str, Mapping[str, Estimate]], floor_of: Mapping[str, float], path: Path) -> None:
     """Precision against recall with lines of equal IoU, and IoU, for each size floor."""
     from matplotlib import pyplot as plt
 
@@ -68,21 +82,20 @@ def _frontier(figures_of: Mapping[str, Mapping[str, Estimate]], path: Path) -> N
         shown = (precision > 0.0) & (precision <= 1.0)
         left.plot(recall[shown], precision[shown], color="0.85", zorder=0)
         left.annotate(f"IoU {iou:g}", (1.0, iou), color="0.5", fontsize=8, ha="right", va="bottom")
-    others = ((BASE, "(a) BCE + Dice, loose", "tab:red"), (OURS, "(b) this method", "tab:blue"),
-              (CEILING, "(c) BCE + Dice, true", "tab:green"))  # fmt: skip
+    others = ((BASE, "(a) BCE + Dice, loose", "tab:red"), (CEILING, "(c) BCE + Dice, true", "tab:green"))
     for name, text, colour in others:
         if name in figures_of:
             e = figures_of[name]
             left.scatter([e["recall"].value], [e["precision"].value], color=colour, marker="s", label=text)
             right.axhline(e["lesion IoU"].value, color=colour, linestyle="--", label=text)
     present = [name for name in SWEEP_ARMS if name in figures_of]
-    floors = [int(name.split("_")[1]) / 100.0 for name in present]
+    floors = [floor_of[name] for name in present]
     points = [(figures_of[n]["recall"].value, figures_of[n]["precision"].value) for n in present]
-    left.plot(*zip(*points, strict=True), color="tab:blue", marker="o", linewidth=1, label="size floor, one seed")
+    left.plot(*zip(*points, strict=True), color="tab:blue", marker="o", linewidth=1, label="(b) by size floor")
     for floor, point in zip(floors, points, strict=True):
         left.annotate(f"{floor:.2f}", point, textcoords="offset points", xytext=(5, 5), fontsize=9)
-    left.set(xlabel="recall of the true lesions' pixels", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
     left.legend(fontsize=8, loc="upper right")
+    left.set(xlabel="recall of the true lesions' pixels", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
     values = [figures_of[n]["lesion IoU"] for n in present]
     errors = [[e.value - e.low for e in values], [e.high - e.value for e in values]]
     right.errorbar(floors, [e.value for e in values], errors, color="tab:blue", marker="o", capsize=3)
@@ -90,7 +103,7 @@ def _frontier(figures_of: Mapping[str, Mapping[str, Estimate]], path: Path) -> N
         xlabel="size floor (share of the loose outline)", ylabel="lesion IoU with the true outline", ylim=(0, None)
     )
     right.legend(fontsize=8)
-    figure.savefig(path, dpi=100)
+    _save(figure, path, dpi=90)
     plt.close(figure)
 
 
@@ -132,8 +145,18 @@ def _crops(
     for axis, text in zip(axes[0], heads, strict=True):
         axis.set_title(text, fontsize=8)
     figure.supxlabel(f"Maps: p from 0 (black) to 1; cyan: p = .5; green: true outline. {_CREDIT[dataset]}", fontsize=7)
-    figure.savefig(path, dpi=90)
+    _save(figure, path, dpi=80)
     plt.close(figure)
+
+
+def _save(figure: Any, path: Path, *, dpi: int) -> None:
+    """A PNG of 256 colours: the pictures lie in the repository."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    with Image.open(buffer) as drawn:
+        drawn.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
 
 
 def _chosen(run: dict[str, Any]) -> list[tuple[int, int, float]]:

@@ -40,22 +40,22 @@ def write_report(results: Path, *, work: Path, load: Callable[[str], Sequence[Ca
         arms = read_results(results / dataset)
         if not arms:
             continue
-        figures_of = {name: _figures([run["images"] for run in runs]) for name, runs in arms.items()}
+        figures_of = _figures(arms)
         document[dataset] = {name: _as_json(values, arms[name]) for name, values in figures_of.items()}
-        lines += [f"## {title}", "", _what(arms), ""]
-        for heading, names in (
-            ("The arms and the baselines", (*BASELINE_ARMS[:1], BASE, *BASELINE_ARMS[1:], OURS, CEILING)),
-            ("The size floor", SWEEP_ARMS),
-            ("Ablations", (OURS, *ABLATION_ARMS)),
-        ):
-            present = [name for name in names if name in arms]
-            if len(present) > 1:
-                lines += [f"### {heading}", "", *_table(present, figures_of, arms), ""]
+        lines += [f"## {title}", "", _what(arms), "", "### The arms and the baselines", ""]
+        lines += [*_table((*BASELINE_ARMS[:1], BASE, *BASELINE_ARMS[1:], OURS, CEILING), arms, figures_of), ""]
         if BASE in arms and OURS in arms:
             rows = targets(figures_of, arms)
             document[dataset]["targets"] = rows
             lines += ["### The targets", "", *_target_table(rows), "", *_seed_table(figures_of), ""]
-        for path in figures.draw(dataset, arms, figures_of, work=work, load=load, folder=FOLDER / "figures"):
+        sweep: dict[str, dict[str, Estimate]] = {}
+        for heading, names in (("The size floor", SWEEP_ARMS), ("Ablations", (OURS, *ABLATION_ARMS))):
+            if sum(name in arms for name in names) > 1:
+                alike = _same_seeds((*names, BASE, CEILING), arms)
+                shown = _figures(alike)
+                sweep = shown if names == SWEEP_ARMS else sweep
+                lines += [f"### {heading}", "", *_table(names, alike, shown), ""]
+        for path in figures.draw(dataset, arms, sweep, work=work, load=load, folder=FOLDER / "figures"):
             lines += [f"![{path.stem}](figures/{path.name})", ""]
     lines += ["## What the columns say", "", "P = {p > .5} of the abnormal map.", ""]
     lines += [f"- *{s.name}*: {s.text}." for s in STATISTICS] + [
@@ -104,8 +104,18 @@ def _first(runs: list[dict[str, Any]], count: int) -> list[list[Image]]:
     return [run["images"] for run in runs[:count]]
 
 
-def _figures(runs: Sequence[Sequence[Image]]) -> dict[str, Estimate]:
-    return {name: estimate(name, runs) for name in (*(s.name for s in STATISTICS), *RANKED)}
+def _figures(arms: Arms) -> dict[str, dict[str, Estimate]]:
+    columns = [*(s.name for s in STATISTICS), *RANKED]
+    return {
+        arm: {name: estimate(name, [run["images"] for run in runs]) for name in columns} for arm, runs in arms.items()
+    }
+
+
+def _same_seeds(names: Sequence[str], arms: Arms) -> Arms:
+    """These arms, as far as there are any, with the seeds that all of them have."""
+    present = {name: arms[name] for name in names if name in arms}
+    shared = set.intersection(*({run["seed"] for run in runs} for runs in present.values())) if present else set()
+    return {name: [run for run in runs if run["seed"] in shared] for name, runs in present.items()}
 
 
 def _as_json(values: dict[str, Estimate], runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -133,14 +143,15 @@ def _what(arms: Arms) -> str:
     )
 
 
-def _table(names: Sequence[str], figures_of: dict[str, dict[str, Estimate]], arms: Arms) -> list[str]:
+def _table(names: Sequence[str], arms: Arms, figures_of: dict[str, dict[str, Estimate]]) -> list[str]:
     known = read_arms()
     columns = [*(s.name for s in STATISTICS), *RANKED]
     lines = ["| arm | seeds | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
     for name in names:
-        title = known[name].title if name in known else name
-        cells = [_cell(figures_of[name][column]) for column in columns]
-        lines.append(f"| {title} | {len(arms[name])} | " + " | ".join(cells) + " |")
+        if name in arms:
+            title = known[name].title if name in known else name
+            cells = [_cell(figures_of[name][column]) for column in columns]
+            lines.append(f"| {title} | {len(arms[name])} | " + " | ".join(cells) + " |")
     return lines
 
 
@@ -160,7 +171,7 @@ def _target_table(rows: Sequence[dict[str, Any]]) -> list[str]:
     for row in rows:
         value, low, high = row["value"]
         met = "yes" if row["met"] else "no"
-        lines.append(f"| {row['target']} | {row['wanted']:g} | {value:.2f} [{low:.2f}, {high:.2f}] | {met} |")
+        lines.append(f"| {row['target']} | {row['wanted']:g} | {value:.3g} [{low:.3g}, {high:.3g}] | {met} |")
     return lines
 
 

@@ -59,10 +59,17 @@ class Run:
         return self.arm.apply(read_document(self.dataset), seed=self.seed)
 
     def identity(self, data: str) -> str:
-        """A hash of everything that decides the result: settings, arm, seed, parts, data, protocol."""
+        """A hash of everything that decides the result: settings, arm, seed, parts, data, protocol.
+
+        What only the method's loss reads is left out for the other arms.
+        """
         arm = {key: value for key, value in asdict(self.arm).items() if key not in ("name", "title")}
+        config = self.config().to_document()
+        if self.arm.objective != "method":
+            arm = {key: arm[key] for key in ("objective", "outline")}
+            del config["loss"]
         parts = [*self.train_parts, self.measured_part]
-        document = [PROTOCOL, self.dataset, self.config().to_document(), arm, self.seed, parts, data]
+        document = [PROTOCOL, self.dataset, config, arm, self.seed, parts, data]
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
