@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lcx_fast.model import INT8_SUFFIX, bundled_models
+
 TILE = 64
 
 METADATA = {
@@ -24,6 +26,11 @@ METADATA = {
     "thresholds": {"low": 0.5, "high": 0.6, "min_area_mm2": 10.0},
     "image_score": {"map": "malignant", "lse_r": 4.0, "top_fraction": 0.003, "a1": 0.5, "a2": 0.5, "b": 0.0},
 }
+
+
+def float_models() -> tuple[str, ...]:
+    """Names of the bundled models that are not quantised."""
+    return tuple(name for name in bundled_models() if not name.endswith(INT8_SUFFIX))
 
 
 def write_brightness_model(path: Path, metadata: dict | None = None, *, external: bool = False) -> Path:

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 from fake_tensorrt import package as fake
-from models import TILE, write_brightness_model
+from models import TILE, float_models, write_brightness_model
 
 from lcx_fast import DeviceError, EngineError, InvalidArgument, Unsupported, cli
 from lcx_fast.engines import cuda_driver, tensorrt_package
 from lcx_fast.engines.build import BuildTarget, build_plan, parse_compute_capability, plan_key, target_gpu, typed_model
 from lcx_fast.engines.cuda_driver import Gpu, list_gpus
 from lcx_fast.engines.plan_cache import PlanCache
-from lcx_fast.model import bundled_models
 
 GPU = Gpu(0, "Card One", (8, 9), "13.0")
 TARGET = BuildTarget((8, 9), GPU)
@@ -177,7 +176,7 @@ def rtx():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-@pytest.mark.parametrize("name", bundled_models())
+@pytest.mark.parametrize("name", float_models())
 def test_rtx_builds_the_bundled_model_with_no_gpu(name, precision, monkeypatch, caches, capsys):
     rtx()
     monkeypatch.setitem(sys.modules, "tensorrt", None)

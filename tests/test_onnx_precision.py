@@ -8,11 +8,11 @@ import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models import TILE, write_brightness_model
+from models import TILE, float_models, write_brightness_model
 from onnx import TensorProto, helper, numpy_helper
 
 from lcx_fast import InvalidArgument, Unsupported
-from lcx_fast.model import bundled_models, model_path
+from lcx_fast.model import model_path
 from lcx_fast.onnx_file import BYTES, FIXED32, FIXED64, VARINT, decode_fields, encode_fields
 from lcx_fast.onnx_precision import _to_bfloat16, operators, to_half_precision
 
@@ -59,7 +59,7 @@ def test_fp16_computes_the_same_network(tmp_path):
     np.testing.assert_allclose(run(to_half_precision(path, "fp16"), x), run(path.read_bytes(), x), atol=5e-3)
 
 
-@pytest.mark.parametrize("name", bundled_models())
+@pytest.mark.parametrize("name", float_models())
 @pytest.mark.parametrize("precision", HALF)
 def test_bundled_models_are_converted(name, precision):
     path = model_path(name)
