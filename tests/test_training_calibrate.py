@@ -102,6 +102,14 @@ def test_scores_that_mean_the_opposite_are_not_calibrated(model: Path, samples: 
         calibrate.calibrate(turned, spec, data="drawn")
 
 
+def test_a_model_that_marks_nothing_is_not_calibrated(model: Path, samples: list[Sample]) -> None:
+    spec = read_model_spec(model)
+    predictions = predict_samples(spec, open_engine(model, "onnxruntime", "fp32").infer, validation(samples))
+    empty = [dataclasses.replace(p, probabilities=np.zeros_like(p.probabilities)) for p in predictions]
+    with pytest.raises(InvalidArgument, match=r"0 of 0 marks hit a lesion; .* train longer"):
+        calibrate.calibrate(empty, spec, data="drawn")
+
+
 def test_samples_of_another_spacing_are_refused(model: Path, samples: list[Sample]) -> None:
     wrong = [dataclasses.replace(samples[0], spacing_mm=0.5)]
     with pytest.raises(ValueError, match=r"0\.5 mm a pixel; the model needs 1"):

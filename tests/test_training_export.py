@@ -156,6 +156,13 @@ def test_mask_iou_counts_all_pixels_together() -> None:
     assert np.isnan(parity.mask_iou(first[1:], second[1:]))  # type: ignore[arg-type]
 
 
+def test_where_no_mask_holds_a_pixel_every_pixel_must_agree() -> None:
+    nothing = parity.Difference("a", "fp32", probability=1e-6, score=1e-6, mask_iou=float("nan"))
+    assert nothing.passes
+    assert not parity.Difference("a", "fp32", probability=0.1, score=1e-6, mask_iou=float("nan")).passes
+    assert not parity.Difference("a", "fp32", probability=1e-6, score=1e-6, mask_iou=0.98).passes
+
+
 def test_the_check_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert export.main(["--check", str(model_path(None)), "--images", "2"]) == 0
     told = capsys.readouterr().out

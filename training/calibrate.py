@@ -55,6 +55,9 @@ def calibrate(predictions: Sequence[Prediction], spec: ModelSpec, *, data: str) 
     matches = _matches(predictions, spec)
     hits = matches.state[matches.state >= 0] == 1
     lesion_scores = matches.scores[matches.state >= 0]
+    if hits.all() or not hits.any():
+        found = f"{int(hits.sum())} of {len(hits)} marks hit a lesion"
+        raise InvalidArgument(f"{found}; calibration needs hits and false marks: train longer, or lower the thresholds")
     return {
         "calibration": {
             "image": _platt(scores, malignant) | {"fitted_on": f"{len(known)} images, {data}"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -42,8 +43,9 @@ class Difference:
 
     @property
     def passes(self) -> bool:
-        """Whether it is as close as fp32 must be."""
-        return self.score < MAX_SCORE_DIFFERENCE and self.mask_iou > MIN_MASK_IOU
+        """Whether it is as close as fp32 must be; where no mask holds a pixel, every pixel must be."""
+        masks_agree = self.probability < MAX_SCORE_DIFFERENCE if isnan(self.mask_iou) else self.mask_iou > MIN_MASK_IOU
+        return self.score < MAX_SCORE_DIFFERENCE and masks_agree
 
 
 @torch.no_grad()
