@@ -79,6 +79,11 @@ def train_in_one_of_two(rank: int, port: int, out: str) -> None:
             assert trainer.epoch == (0 if until else 1)
             trainer.run(until=until)
         torch.save(trainer.average.shadow, f"{out}/average{rank}.pt")
+        options = RunOptions(precision="bf16", workers=0)
+        half = Trainer(
+            four_images_a_step(), make_samples(), Path(out) / "bf16", pretrained=False, options=options, world=world
+        )
+        half.run(until=1)
 
 
 def free_port() -> int:
@@ -118,6 +123,10 @@ def test_two_processes_killed_and_resumed_train_as_one(pair: Path, tmp_path: Pat
     for name in ("loss", "malignant/outside", "abnormal/size"):
         assert float(rows[0][name]) == pytest.approx(float(others[0][name]), rel=1e-3), name
         assert float(rows[2][name]) == pytest.approx(float(others[2][name]), rel=0.1), name
+
+
+def test_two_processes_train_in_bf16(pair: Path) -> None:
+    assert float(read_log(pair / "bf16")[0]["loss"]) == pytest.approx(float(read_log(pair)[0]["loss"]), rel=0.05)
 
 
 def test_a_batch_that_cannot_be_dealt_out_is_refused() -> None:

@@ -123,6 +123,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         if not self.training:
             return super().forward(x)
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        given, x = x.dtype, x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
         count = x.numel() // x.shape[1] * dist.get_world_size()
         mean = _sum_over_processes(x.sum(dim=(0, 2, 3))) / count
         centred = x - mean[:, None, None]
@@ -133,7 +134,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         scale = self.weight * torch.rsqrt(variance + self.eps)
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(given)
 
 
 def _sum_over_processes(x: Tensor) -> Tensor:
