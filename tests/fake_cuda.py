@@ -30,14 +30,17 @@ def build_folder(*options: str, name: str = "emulated", target: str = "all") -> 
 
     folder = ROOT / "build" / f"{name}-{sys.implementation.cache_tag}"
     environment = dict(os.environ)
+    # The environment's own tools before the system's, which may be too old: pytest may run without it being activated.
+    environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", os.defpath)))
     if shutil.which("ccache"):
         environment.setdefault("CMAKE_CXX_COMPILER_LAUNCHER", "ccache")
-    generator = ["-G", "Ninja"] if shutil.which("ninja") else []
+    cmake = shutil.which("cmake", path=environment["PATH"]) or "cmake"
+    generator = ["-G", "Ninja"] if shutil.which("ninja", path=environment["PATH"]) else []
     python = [f"-DPython_EXECUTABLE={sys.executable}", f"-Dpybind11_DIR={pybind11.get_cmake_dir()}"]
     jobs = str(len(os.sched_getaffinity(0)))
     commands = [
-        ["cmake", "-S", ROOT, "-B", folder, *generator, *python, "-DLCX_EMULATE_CUDA=ON", *options],
-        ["cmake", "--build", folder, "--parallel", jobs, "--target", target],
+        [cmake, "-S", ROOT, "-B", folder, *generator, *python, "-DLCX_EMULATE_CUDA=ON", *options],
+        [cmake, "--build", folder, "--parallel", jobs, "--target", target],
     ]
     for command in commands:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment, timeout=900)
