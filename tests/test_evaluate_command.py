@@ -146,7 +146,8 @@ def test_the_table_is_readable(coco, capsys):
     code, out, err = run(capsys, *coco, "--froc")
     assert code == 0 and not err
     assert out.startswith(" Average Precision  (AP) @[ IoU=0.50:0.95 | area=   all | maxDets=100 ] = 0.")
-    assert "\n3 images, 2 lesions, 3 detections; 95 % intervals by redrawing 3 patients\n" in out
+    counts = "3 images, 2 lesions, 3 detections"
+    assert f"\n{counts}; 95 % intervals by redrawing 3 patients (an image that names none counts as one)\n" in out
     assert "  AP at IoU 0.50                  0.500  [" in out
     assert "LUNA16 score (hit: centre inside" in out and max(map(len, out.splitlines())) <= 120
 

@@ -180,7 +180,7 @@ def table(summary: Summary) -> str:
     """The figures as text, a line each."""
     lines = [
         f"{summary.images} images, {summary.lesions} lesions, {summary.detections} detections; "
-        f"95 % intervals by redrawing {summary.patients} patients"
+        f"95 % intervals by redrawing {summary.patients} patients (an image that names none counts as one)"
     ]
     for section in summary.sections:
         lines.append("")
