@@ -85,6 +85,11 @@ def test_what_a_graph_cannot_hold_is_an_error(run):
     ]
 
 
+def test_whom_a_capture_forbids_to_allocate(run):
+    by_mode = run("capture_modes").splitlines()[0]
+    assert by_mode == "may not, may not; may not, may; may, may; "  # global; thread-local; relaxed: own thread, another
+
+
 def test_wrong_calls_return_errors(run):
     assert run("wrong_calls").splitlines()[0].split() == [
         "cudaErrorInvalidConfiguration",

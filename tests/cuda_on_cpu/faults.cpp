@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/gpu_compat.cuh"
@@ -181,6 +182,30 @@ void capture_faults(Program& p) {
   cudaGetLastError();
 }
 
+// Whom a capture forbids to allocate: "own thread, another thread" for each mode.
+void capture_modes(Program& p) {
+  for (const auto mode :
+       {cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed}) {
+    const auto allocate_while_capturing = [&](bool elsewhere) {
+      cudaStreamBeginCapture(p.stream, mode);
+      cudaError_t error = cudaSuccess;
+      const auto allocate = [&] {
+        void* memory = nullptr;
+        error = cudaMalloc(&memory, 4);
+        if (error == cudaSuccess) cudaFree(memory);
+      };
+      elsewhere ? std::thread(allocate).join() : allocate();
+      cudaGraph_t captured = nullptr;
+      cudaStreamEndCapture(p.stream, &captured);
+      return error == cudaSuccess ? "may" : "may not";
+    };
+    std::printf("%s, ", allocate_while_capturing(false));
+    std::printf("%s; ", allocate_while_capturing(true));
+  }
+  std::printf("\n");
+  cudaGetLastError();
+}
+
 void wrong_calls(Program& p) {
   LCX_LAUNCH(last_writer, 1, 2048, 0, p.stream, p.data);
   std::printf("%s ", cudaGetErrorName(cudaGetLastError()));
@@ -239,6 +264,7 @@ const std::map<std::string, void (*)(Program&)> kPrograms{
     {"no_wait", no_wait},
     {"graph", graph},
     {"capture_faults", capture_faults},
+    {"capture_modes", capture_modes},
     {"wrong_calls", wrong_calls},
     {"event_order", event_order},
     {"fresh_memory_is_no_zeros", [](Program& p) { print(p.read(1)); }},

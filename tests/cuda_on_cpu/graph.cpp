@@ -110,8 +110,10 @@ cudaError_t drain_everything() {
 bool capture_forbids(CudaStream* stream) {
   bool forbidden = false;
   for (Capture* capture : captures) {
-    const bool is_own = stream != nullptr && stream->capture.get() == capture;
-    if (!is_own && !(stream == nullptr && capture->is_global)) continue;
+    const bool concerns_thread =
+        capture->mode == cudaStreamCaptureModeGlobal ||
+        (capture->mode == cudaStreamCaptureModeThreadLocal && capture->thread == std::this_thread::get_id());
+    if (stream == nullptr ? !concerns_thread : stream->capture.get() != capture) continue;
     capture->is_invalid = true;
     forbidden = true;
   }
@@ -262,7 +264,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
   stream->capture = std::make_shared<Capture>();
   stream->capture->origin = stream;
   stream->capture->members = {stream};
-  stream->capture->is_global = mode != cudaStreamCaptureModeRelaxed;
+  stream->capture->mode = mode;
+  stream->capture->thread = std::this_thread::get_id();
   stream->captured = stream->joined = 0;
   captures.insert(stream->capture.get());
   return cudaSuccess;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include "cuda_on_cpu/runtime.hpp"
@@ -20,7 +21,8 @@ struct Capture {
   CudaStream* origin = nullptr;
   std::vector<Work> nodes;
   std::vector<CudaStream*> members;
-  bool is_global = false;
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+  std::thread::id thread;  ///< that began it
   bool is_invalid = false;
 };
 
@@ -37,7 +39,9 @@ cudaError_t drain_everything();
 
 /// Notes an error for cudaGetLastError, and returns it.
 cudaError_t note(cudaError_t error);
-/// True if a capture forbids what is about to be done (and is invalid from now on).
+/// True if a capture forbids what is about to be done (and is invalid from now on): waiting for a stream of its own,
+/// or, for nullptr, what CUDA calls potentially unsafe, as allocating. A global capture forbids that to all threads, a
+/// thread-local one to its own, a relaxed one to none.
 bool capture_forbids(CudaStream* stream);
 void count_wait();
 void count_graph();
