@@ -59,3 +59,14 @@ def pytest_runtest_setup(item):
     if os.environ.get("LCX_REQUIRE_CUDA") == "1":
         pytest.fail("LCX_REQUIRE_CUDA=1, but this build of lcx_fast finds no CUDA device")
     pytest.skip("no CUDA device")
+
+
+@pytest.fixture
+def one_thread():
+    """One torch thread: tensors as small as the tests' only lose by more, and by a lot where the cores are shared."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -7,7 +7,6 @@ import dataclasses
 import os
 import socket
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,13 +26,7 @@ from training.distributed import SyncedBatchNorm2d, World, join  # noqa: E402
 from training.network import LesionNetwork  # noqa: E402
 from training.train import RunOptions, Trainer  # noqa: E402
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def four_images_a_step() -> Config:
