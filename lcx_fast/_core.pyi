@@ -25,6 +25,7 @@ __all__: list[str] = [
     "box_iou",
     "breast_mask",
     "coco_evaluate",
+    "compare_points",
     "count_areas",
     "count_scores",
     "cuda_device_count",
@@ -40,6 +41,7 @@ __all__: list[str] = [
     "label_components",
     "mask_iou",
     "match_detections",
+    "match_lesions",
     "measure_runs",
     "merge_rle",
     "percentiles",
@@ -366,6 +368,7 @@ def coco_evaluate(
     category_ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple: ...
+def compare_points(points: typing.Any, scores: typing.Any, outlines: typing.Any) -> tuple: ...
 def count_areas(positives: typing.Any, negatives: typing.Any) -> tuple: ...
 def count_scores(
     scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
@@ -460,6 +463,7 @@ def match_detections(
     crowd: typing.Any,
     stream: typing.Any = None,
 ) -> tuple: ...
+def match_lesions(overlaps: list, *, minimum: typing.SupportsFloat | typing.SupportsIndex) -> tuple: ...
 def measure_runs(values: typing.Any, runs: typing.Any) -> tuple: ...
 def merge_rle(masks: collections.abc.Sequence[Rle], *, mode: str) -> Rle: ...
 def percentiles(

@@ -44,6 +44,20 @@ def greedy_matches(overlap, minimum):
     return matched
 
 
+def points_in_lesions(points, scores, labels):
+    """Scores, best first; for each such point, in which lesion it lies (all, by number); the lesions' pixels."""
+    numbers = sorted({int(v) for row in labels for v in row if v > 0})
+    height, width = len(labels), len(labels[0]) if len(labels) else 0
+    inside = []
+    for k in sorted(range(len(scores)), key=lambda k: -scores[k]):
+        y, x = points[k]
+        seen = 0 <= y < height and 0 <= x < width
+        under = int(labels[math.floor(y)][math.floor(x)]) if seen else 0
+        inside.append([under == number for number in numbers])
+    areas = [sum(int(v) == number for row in labels for v in row) for number in numbers]
+    return sorted(scores, reverse=True), inside, areas
+
+
 def curve(images, overlap, minimum, *, duplicates="false_positive", unit="lesion", normal_only=False):
     """[(threshold, found, false positives)] for each distinct score, descending; lesions to find; images counted.
 

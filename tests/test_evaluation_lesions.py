@@ -93,6 +93,48 @@ def test_points_are_hits_where_they_lie_in_an_outline():
         evaluation.compare_points([(0, 0), (1, 1)], [0.5], outlines, patient="a")
 
 
+INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64]
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    st.sampled_from(INTEGERS),
+    st.sampled_from([(0, 5), (5, 0), (1, 1), (7, 31), (32, 33), (9, 700)]),
+    st.sampled_from(["dense", "columns", "every other", "backwards"]),
+    st.integers(0, 2**31),
+)
+def test_points_equal_the_definition(dtype, shape, layout, seed):
+    rng = np.random.default_rng(seed)
+    height, width = shape
+    labels = np.zeros((2 * height, 2 * width), dtype)
+    numbers = [1, 2, 3, 90, 127, np.iinfo(dtype).max, np.iinfo(dtype).min]
+    for number in (numbers[k] for k in rng.integers(0, len(numbers), rng.integers(0, 6))):
+        y, x = rng.integers(0, 2 * height + 1), rng.integers(0, 2 * width + 1)
+        labels[y : y + rng.integers(1, 9), x : x + rng.integers(1, 90)] = number
+    labels = labels[:height, :width] if layout != "every other" else labels[::2, ::2]
+    labels = {"columns": np.asfortranarray(labels), "backwards": labels[::-1, ::-1]}.get(layout, labels)
+    labels = np.ascontiguousarray(labels) if layout == "dense" else labels
+    count = int(rng.integers(0, 7))
+    points = rng.uniform(-2, 1, (count, 2)) * -np.array(shape)  # some outside
+    points[: count // 2] = np.round(points[: count // 2])
+    scores = rng.choice([0.1, 0.5, 0.50001, 0.9], count)
+    image = evaluation.compare_points(points, scores, labels, patient="a", pixel_spacing_mm=0.5)
+    expected, inside, areas = reference.points_in_lesions(points.tolist(), scores.tolist(), labels.tolist())
+    assert image.scores.tolist() == expected
+    assert image.centre_inside.tolist() == inside and image.centre_inside.shape == (count, len(areas))
+    assert image.reference_areas.tolist() == areas
+    assert image.intersections.shape == image.centre_inside.shape and image.predicted_areas.shape == (count,)
+
+
+def test_points_that_are_no_numbers_and_outlines_that_are_no_integers():
+    outlines = outline((0, 0, 10, 10))
+    image = evaluation.compare_points([(np.nan, 1), (1, 1)], [0.9, np.nan], outlines, patient="a")
+    assert image.scores.tolist()[0] == 0.9 and np.isnan(image.scores[1])
+    assert image.centre_inside.tolist() == [[False], [True]]
+    with pytest.raises(InvalidArgument, match="outlines is float32"):
+        evaluation.compare_points([(1, 1)], [0.9], outlines.astype(np.float32), patient="a")
+
+
 def test_classes_and_sizes():
     labels, scores = evaluation.find_detections(blobs((0, 0, 10, 10, 0.9), (20, 20, 30, 30, 0.8)), pixel_spacing_mm=1.0)
     outlines = outline((0, 0, 10, 10), (20, 20, 30, 30), (40, 40, 50, 55))

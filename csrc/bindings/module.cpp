@@ -65,4 +65,5 @@ PYBIND11_MODULE(LCX_MODULE_NAME, module) {
   lcx::bindings::bind_emulation(module);
 #endif
   lcx::bindings::bind_coco(module);
+  lcx::bindings::bind_lesions(module);
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import ops
+from .. import _core, ops
 from ..errors import InvalidArgument
 from .ranking import check_weights
 
@@ -48,7 +48,7 @@ class ImageResult:
             )
         if self.classes and len(self.classes) != shape[1]:
             raise InvalidArgument(f"{len(self.classes)} classes; needed: none or {shape[1]}")
-        if (self.scores[1:] > self.scores[:-1]).any():
+        if np.count_nonzero(self.scores[1:] > self.scores[:-1]):  # half the time of any()
             raise InvalidArgument("scores must be in descending order")
 
     @property
@@ -167,29 +167,22 @@ def compare_points(
         pixel_spacing_mm: side of a pixel, for lesion sizes.
 
     Raises:
-        InvalidArgument: if there are not as many points as scores.
+        InvalidArgument: if there are not as many points as scores, or the outlines are no integers.
     """
     where = np.asarray(points, np.float64).reshape(-1, 2)
     values = np.asarray(scores, np.float64)
     if values.shape != (len(where),):
         raise InvalidArgument(f"{len(where)} points, scores of shape {values.shape}; needed: [{len(where)}]")
-    order = np.argsort(-values, kind="stable")
-    y, x = np.floor(where[order].T).astype(np.int64)
-    height, width = outlines.shape
-    seen = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    # A point outside looks up pixel (0, 0) and is then told from a hit.
-    under = np.where(seen, outlines[np.where(seen, y, 0), np.where(seen, x, 0)], 0) if outlines.size else 0 * y
-    areas = _label_areas(outlines)
-    ids = np.nonzero(areas)[0] + 1
+    ordered, areas, inside = _core.compare_points(where, values, np.asarray(outlines))
     return ImageResult(
         patient=patient,
-        scores=values[order],
-        intersections=np.zeros((len(order), len(ids)), np.int64),
-        predicted_areas=np.zeros(len(order), np.int64),
-        reference_areas=areas[ids - 1],
+        scores=ordered,
+        intersections=np.zeros(inside.shape, np.int64),
+        predicted_areas=np.zeros(len(ordered), np.int64),
+        reference_areas=areas,
         name=name,
         pixel_area_mm2=None if pixel_spacing_mm is None else pixel_spacing_mm**2,
-        centre_inside=under[:, None] == ids[None, :],
+        centre_inside=inside,
     )
 
 
@@ -229,14 +222,6 @@ def mean_iop_by_lesion(results: Sequence[ImageResult], *, weights: ArrayLike | N
     total = rows @ counts
     mean = np.where(total > 0, rows @ sums / np.where(total > 0, total, 1.0), np.nan)
     return float(mean[0]) if weights is None else mean
-
-
-def _label_areas(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Pixels of each label 1 .. the highest."""
-    highest = int(labels.max(initial=0))
-    if highest <= 8:  # a comparison is many times faster than a histogram
-        return np.array([np.count_nonzero(labels == k) for k in range(1, highest + 1)], np.int64)
-    return np.bincount(np.maximum(labels, 0).ravel(), minlength=1)[1:].astype(np.int64)
 
 
 def _centres_inside(

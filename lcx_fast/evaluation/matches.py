@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import ops
+from .. import _core
 from ..errors import InvalidArgument
 from .lesions import ImageResult
 from .ranking import check_weights, distinct_ends
@@ -129,36 +129,24 @@ def match_lesions(
     """
     if not minimum > 0:
         raise InvalidArgument(f"minimum overlap {minimum:g}; needed: more than 0")
-    states, lesions, offset = [], [], 0
-    for result in results:
-        table = _overlap_table(result, overlap)
-        least = 0.5 if overlap == "centre" else minimum
-        enough = table >= least
-        if enough.any():
-            matched = _match(table, least)
-            state = (matched >= 0).astype(np.int8)
-            if duplicates == "ignored":
-                state[(matched < 0) & enough.any(axis=1)] = IGNORED
-        else:
-            matched, state = np.full(len(table), -1, np.intp), np.zeros(len(table), np.int8)
-        states.append(state)
-        lesions.append(np.where(matched >= 0, matched + offset, -1))
-        offset += table.shape[1]
+    least = 0.5 if overlap == "centre" else minimum
+    lesion, reached = _core.match_lesions([_overlap_table(result, overlap) for result in results], minimum=least)
+    state = np.where(lesion >= 0, HIT, FALSE_POSITIVE).astype(np.int8)
+    if duplicates == "ignored":
+        state[(lesion < 0) & (reached != 0)] = IGNORED
     scores = _join([result.scores for result in results], np.float64)
     order = np.argsort(-scores, kind="stable")
     reference_counts = [len(result.reference_areas) for result in results]
-    area = [
-        np.asarray(result.reference_areas, float) * (np.nan if result.pixel_area_mm2 is None else result.pixel_area_mm2)
-        for result in results
-    ]
+    pixel_areas = [np.nan if result.pixel_area_mm2 is None else result.pixel_area_mm2 for result in results]
+    areas = _join([result.reference_areas for result in results], np.float64)
     return Matches(
         scores=scores[order],
-        state=_join(states, np.int8)[order],
+        state=state[order],
         image=np.repeat(np.arange(len(results)), [len(result.scores) for result in results])[order],
-        lesion=_join(lesions, np.intp)[order],
+        lesion=lesion[order],
         lesion_image=np.repeat(np.arange(len(results)), reference_counts),
-        lesion_counts=np.ones(offset, bool),
-        lesion_area_mm2=_join(area, np.float64),
+        lesion_counts=np.ones(len(areas), bool),
+        lesion_area_mm2=areas * np.repeat(np.array(pixel_areas, np.float64), reference_counts),
         lesion_class=np.array([c for r in results for c in (r.classes or [""] * len(r.reference_areas))], np.str_),
         patients=tuple(result.patient for result in results),
     )
@@ -198,21 +186,16 @@ def count_by_threshold(
     )
 
 
-def _match(overlap: Floats, minimum: float) -> NDArray[np.intp]:
-    """Index of the lesion each detection is matched to, -1 for none, [D]."""
-    matched: NDArray[np.int32] = ops.match_detections(overlap, thresholds=[minimum]).detection_to_reference[0]
-    return matched.astype(np.intp)
-
-
-def _overlap_table(result: ImageResult, overlap: Overlap) -> Floats:
+def _overlap_table(result: ImageResult, overlap: Overlap) -> Floats | NDArray[np.bool_]:
+    """float64 or bool [D, G]."""
     if overlap == "iou":
-        return result.iou
+        return result.iou.astype(np.float64, copy=False)
     if overlap == "iop":
-        return result.iop_by_lesion
+        return result.iop_by_lesion.astype(np.float64, copy=False)
     if overlap == "centre":
         if result.centre_inside is None:
             raise InvalidArgument(f"image {result.name!r}: centres are not known; use overlap 'iou' or 'iop'")
-        return result.centre_inside.astype(np.float64)
+        return result.centre_inside
     raise InvalidArgument(f"overlap {overlap!r}; accepted: iou, iop, centre")
 
 

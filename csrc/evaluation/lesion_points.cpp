@@ -1,0 +1,154 @@
+// A label map is almost all background, so it is read as bytes, block by block, at memory speed; pixels are looked at
+// one by one only in blocks that hold something, and counted by stretches of equal ones.
+
+#include "evaluation/lesion_points.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+
+#include "core/error.hpp"
+#include "core/simd.hpp"
+
+namespace lcx {
+namespace {
+
+// A multiple of every label's size.
+constexpr std::int64_t kBlockBytes = 512;
+
+// The first block from `block` on that holds anything but zeros; `blocks` where none does.
+LCX_SIMD_CLONES std::int64_t next_block(const std::uint8_t* bytes, std::int64_t block, std::int64_t blocks) {
+  for (; block < blocks; ++block) {
+    const std::uint8_t* at = bytes + block * kBlockBytes;
+    std::uint8_t any = 0;
+    for (std::int64_t i = 0; i < kBlockBytes; ++i) any |= at[i];
+    if (any != 0) break;
+  }
+  return block;
+}
+
+// Pixels by label: a table for the first numbers, which are all there are as a rule, and a map for the others.
+template <typename Label>
+class LabelCounter {
+ public:
+  void add_row(const Label* values, std::int64_t count) {
+    constexpr std::int64_t kBlock = kBlockBytes / static_cast<std::int64_t>(sizeof(Label));
+    const std::int64_t blocks = count / kBlock;
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(values);
+    for (std::int64_t block = next_block(bytes, 0, blocks); block < blocks;
+         block = next_block(bytes, block + 1, blocks)) {
+      add(values + block * kBlock, kBlock);
+    }
+    add(values + blocks * kBlock, count - blocks * kBlock);
+  }
+
+  // Calls visit(label, pixels) for each label above 0 that occurs, ascending.
+  template <typename Visit>
+  void for_each(const Visit& visit) {
+    flush();
+    for (std::size_t label = 1; label < low_.size(); ++label) {
+      if (low_[label] > 0) visit(static_cast<Label>(label), low_[label]);
+    }
+    for (const auto& [label, pixels] : high_) visit(label, pixels);
+  }
+
+ private:
+  static constexpr std::size_t kLow = 128;  // holds every label of 8 signed bits
+
+  void add(const Label* values, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (values[i] != label_) {
+        flush();
+        label_ = values[i];
+      }
+      ++pixels_;
+    }
+  }
+
+  void flush() {
+    if (label_ > 0 && static_cast<std::uint64_t>(label_) < kLow) {
+      low_[static_cast<std::size_t>(label_)] += pixels_;
+    } else if (label_ > 0 && pixels_ > 0) {
+      high_[label_] += pixels_;
+    }
+    pixels_ = 0;
+  }
+
+  Label label_ = 0;
+  std::int64_t pixels_ = 0;
+  std::vector<std::int64_t> low_ = std::vector<std::int64_t>(kLow);
+  std::map<Label, std::int64_t> high_;
+};
+
+template <typename Label>
+LabelCounter<Label> count_labels(TensorView<const Label, 2> labels) {
+  LabelCounter<Label> counter;
+  const auto [height, width] = labels.shape;
+  if (labels.has_dense_rows() && labels.strides[0] == width) {
+    counter.add_row(labels.data, height * width);
+    return counter;
+  }
+  std::vector<Label> copy(labels.has_dense_rows() ? 0 : static_cast<std::size_t>(width));
+  for (std::int64_t y = 0; y < height; ++y) {
+    for (std::size_t x = 0; x < copy.size(); ++x) copy[x] = labels(y, x);
+    counter.add_row(copy.empty() ? labels.row(y) : copy.data(), width);
+  }
+  return counter;
+}
+
+// The label under a point, 0 outside.
+template <typename Label>
+Label label_at(TensorView<const Label, 2> labels, double y, double x) {
+  const bool inside = y >= 0 && x >= 0 && y < static_cast<double>(labels.shape[0]) &&
+                      x < static_cast<double>(labels.shape[1]);  // false for NaN
+  return inside ? labels(static_cast<std::int64_t>(y), static_cast<std::int64_t>(x)) : Label{0};
+}
+
+std::vector<std::int64_t> best_first(TensorView<const double, 1> scores) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(scores.shape[0]));
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+    return scores(a) > scores(b) || (std::isnan(scores(b)) && !std::isnan(scores(a)));
+  });
+  return order;
+}
+
+}  // namespace
+
+template <typename Label>
+LesionPoints compare_points(TensorView<const double, 2> points, TensorView<const double, 1> scores,
+                            TensorView<const Label, 2> labels) {
+  require_argument(points.shape[1] == 2 && points.shape[0] == scores.shape[0], points.shape[0], " points of shape ",
+                   shape_text(points.shape), ", ", scores.shape[0], " scores; needed: (y, x) and one score each");
+  LesionPoints result;
+  std::vector<Label> numbers;
+  auto counter = count_labels(labels);
+  counter.for_each([&](Label label, std::int64_t pixels) {
+    numbers.push_back(label);
+    result.areas.push_back(pixels);
+  });
+  require_argument(numbers.size() < (1ULL << 31), numbers.size(), " lesions; accepted: fewer than 2^31");
+  for (const std::int64_t i : best_first(scores)) {
+    result.scores.push_back(scores(i));
+    const Label label = label_at(labels, points(i, 0), points(i, 1));
+    const auto at = std::lower_bound(numbers.begin(), numbers.end(), label);
+    result.lesion.push_back(label > 0 ? static_cast<std::int32_t>(at - numbers.begin()) : -1);
+  }
+  return result;
+}
+
+#define LCX_INSTANTIATE(Label)                                                                   \
+  template LesionPoints compare_points(TensorView<const double, 2>, TensorView<const double, 1>, \
+                                       TensorView<const Label, 2>)
+LCX_INSTANTIATE(std::int8_t);
+LCX_INSTANTIATE(std::uint8_t);
+LCX_INSTANTIATE(std::int16_t);
+LCX_INSTANTIATE(std::uint16_t);
+LCX_INSTANTIATE(std::int32_t);
+LCX_INSTANTIATE(std::uint32_t);
+LCX_INSTANTIATE(std::int64_t);
+LCX_INSTANTIATE(std::uint64_t);
+#undef LCX_INSTANTIATE
+
+}  // namespace lcx
