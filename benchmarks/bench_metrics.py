@@ -79,12 +79,12 @@ def bench_pixels(dtype: Any, share: float, rounds: int) -> Comparison:
 Scene = list[tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
-def candidates_of_images() -> Scene:
+def candidates_of_images(dtype: Any = np.int32) -> Scene:
     """(points, scores, outlines) of each image: 256 x 256 pixels, about 4 candidates and 1.2 lesions an image."""
     rng = np.random.default_rng(1)
     scene: Scene = []
     for _ in range(IMAGES):
-        outlines = np.zeros((256, 256), np.int32)
+        outlines = np.zeros((256, 256), dtype)
         points = list(rng.integers(0, 256, (rng.poisson(3.2), 2)))
         for number in range(1, rng.integers(0, 3) + 1):
             y, x = 90 * number + rng.integers(-20, 20), rng.integers(30, 226)
@@ -97,11 +97,9 @@ def candidates_of_images() -> Scene:
 
 
 def our_froc(scene: Scene) -> tuple[evaluation.Matches, float]:
-    results = [
-        evaluation.compare_points(points, scores, outlines, patient=str(k // 4))
-        for k, (points, scores, outlines) in enumerate(scene)
-    ]
-    matches = evaluation.match_lesions(results, overlap="centre", duplicates="ignored")
+    points, scores, outlines = zip(*scene, strict=True)
+    patients = [str(k // 4) for k in range(len(scene))]
+    matches = evaluation.match_points(points, scores, outlines, patients=patients, threads=1)
     return matches, evaluation.luna_score(matches)
 
 
@@ -118,13 +116,13 @@ def monai_froc(scene: Scene) -> float:
     return float(froc.compute_froc_score(rates, sensitivity, evaluation.LUNA_RATES))
 
 
-def bench_froc(rounds: int) -> Comparison:
-    scene = candidates_of_images()
+def bench_froc(dtype: Any, rounds: int) -> Comparison:
+    scene = candidates_of_images(dtype)
     if not isinstance(froc, Missing):
         np.testing.assert_allclose(our_froc(scene)[1], monai_froc(scene), rtol=2e-3)
     return compare(
         "FROC, LUNA16 score",
-        f"{IMAGES} images, {sum(len(p) for p, _, _ in scene)} candidates",
+        f"{IMAGES} images, {sum(len(p) for p, _, _ in scene)} candidates, outlines {np.dtype(dtype)}",
         {
             "lcx_fast": lambda: our_froc(scene),
             "MONAI": froc if isinstance(froc, Missing) else lambda: monai_froc(scene),
@@ -199,7 +197,8 @@ def main() -> int:
         ("pixel float32", lambda: bench_pixels(np.float32, 1 / 40, rounds)),
         ("pixel uint16", lambda: bench_pixels(np.uint16, 1 / 300, rounds)),
         ("pixel float16", lambda: bench_pixels(np.float16, 1 / 300, rounds)),
-        ("froc", lambda: bench_froc(rounds)),
+        ("froc int32", lambda: bench_froc(np.int32, rounds)),
+        ("froc uint8", lambda: bench_froc(np.uint8, rounds)),
         ("bootstrap auc", lambda: bench_bootstrap(rounds)),
         ("bootstrap froc", lambda: bench_lesion_bootstrap(rounds)),
     ]

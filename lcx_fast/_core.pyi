@@ -368,7 +368,14 @@ def coco_evaluate(
     category_ids: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple: ...
-def compare_points(points: typing.Any, scores: typing.Any, outlines: typing.Any) -> tuple: ...
+def compare_points(
+    points: typing.Any,
+    scores: typing.Any,
+    *,
+    counts: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    outlines: list,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> tuple: ...
 def count_areas(positives: typing.Any, negatives: typing.Any) -> tuple: ...
 def count_scores(
     scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex

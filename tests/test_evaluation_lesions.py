@@ -126,6 +126,45 @@ def test_points_equal_the_definition(dtype, shape, layout, seed):
     assert image.intersections.shape == image.centre_inside.shape and image.predicted_areas.shape == (count,)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 5), st.sampled_from(["false_positive", "ignored"]), st.booleans(), st.integers(0, 2**31))
+def test_many_images_of_points_equal_one_by_one(images, duplicates, spaced, seed):
+    rng = np.random.default_rng(seed)
+    points, scores, outlines = [], [], []
+    for _ in range(images):
+        points.append(rng.integers(-2, 14, (rng.integers(0, 9), 2)))
+        scores.append(rng.choice(SCORES, len(points[-1])))
+        outlines.append(np.kron(rng.integers(-1, 4, (4, 4)), np.ones((3, 3))).astype(rng.choice([np.int16, np.uint8])))
+    patients = [f"p{k // 2}" for k in range(images)]
+    spacing = rng.random(images).tolist() if spaced else [None] * images
+    results = [
+        evaluation.compare_points(p, s, o, patient=who, pixel_spacing_mm=mm)
+        for p, s, o, who, mm in zip(points, scores, outlines, patients, spacing, strict=True)
+    ]
+    expected = evaluation.match_lesions(results, overlap="centre", duplicates=duplicates)
+    found = evaluation.match_points(
+        points, scores, outlines, patients=patients, pixel_spacing_mm=spacing if spaced else None, duplicates=duplicates
+    )
+    for name in ("scores", "state", "image", "lesion", "lesion_image", "lesion_counts", "lesion_area_mm2"):
+        mine, theirs = getattr(found, name), getattr(expected, name)
+        np.testing.assert_array_equal(mine, theirs, err_msg=name)
+        assert mine.dtype == theirs.dtype, name
+    assert found.lesion_class.tolist() == expected.lesion_class.tolist() and found.patients == expected.patients
+
+
+def test_points_and_images_must_go_together():
+    labels, points, scores = np.zeros((4, 4), int), [(0, 0), (1, 1)], [0.5, 0.4]
+    for what, arguments in {
+        "scores of 0 images": ([points], [], [labels]),
+        "outlines of 2 images": ([points], [scores], [labels, labels]),
+        "image 0: points of shape": ([points], [[0.5]], [labels]),
+        r"points of shape \(1, 3\)": ([[(1, 2, 3)]], [[0.5]], [labels]),
+        "outlines is float64": ([points], [scores], [labels * 1.0]),
+    }.items():
+        with pytest.raises(InvalidArgument, match=what):
+            evaluation.match_points(*arguments, patients=["a"])
+
+
 def test_points_that_are_no_numbers_and_outlines_that_are_no_integers():
     outlines = outline((0, 0, 10, 10))
     image = evaluation.compare_points([(np.nan, 1), (1, 1)], [0.9, np.nan], outlines, patient="a")

@@ -13,24 +13,35 @@ py::array_t<T> copy(const std::vector<T>& values) {
   return py::array_t<T>(static_cast<py::ssize_t>(values.size()), values.data());
 }
 
-// Scores, areas, and whether each point lies in each lesion, bool [D, G].
-py::tuple bind_compare_points(const py::object& points, const py::object& scores, const py::object& labels) {
+LabelMap label_map(const py::handle& labels) {
+  LabelMap map;
+  dispatch<2, std::int32_t, std::uint8_t, std::int64_t, std::uint16_t, std::int16_t, std::uint32_t, std::int8_t,
+           std::uint64_t>(as_array(py::reinterpret_borrow<py::object>(labels), "outlines"), "outlines",
+                          [&](const auto& view) { map = view; });
+  return map;
+}
+
+// Scores and lesion of each point, areas of all lesions, and the number of lesions of each image; lesions are counted
+// through all images.
+py::tuple bind_compare_points(const py::object& points, const py::object& scores,
+                              const std::vector<std::int64_t>& counts, const py::list& outlines, int threads) {
   const auto points_view = view<const double, 2>(points, "points");
   const auto scores_view = view<const double, 1>(scores, "scores");
-  LesionPoints found;
-  const auto compare = [&]<typename Label>(TensorView<const Label, 2> labels_view) {
+  std::vector<LabelMap> maps;  // their arrays are the list's
+  for (const py::handle labels : outlines) maps.push_back(label_map(labels));
+  LesionPoints all;
+  std::vector<std::int64_t> lesions;
+  {
     const py::gil_scoped_release release;
-    found = compare_points(points_view, scores_view, labels_view);
-  };
-  dispatch<2, std::int32_t, std::uint8_t, std::int64_t, std::uint16_t, std::int16_t, std::uint32_t, std::int8_t,
-           std::uint64_t>(as_array(labels, "outlines"), "outlines", compare);
-  const auto lesions = static_cast<py::ssize_t>(found.areas.size());
-  py::array_t<bool> inside({static_cast<py::ssize_t>(found.scores.size()), lesions});
-  std::fill_n(inside.mutable_data(), inside.size(), false);
-  for (std::size_t d = 0; d < found.lesion.size(); ++d) {
-    if (found.lesion[d] >= 0) inside.mutable_at(static_cast<py::ssize_t>(d), found.lesion[d]) = true;
+    for (const LesionPoints& image : compare_points(points_view, scores_view, counts, maps, threads)) {
+      const auto before = static_cast<std::int64_t>(all.areas.size());
+      for (const std::int64_t lesion : image.lesion) all.lesion.push_back(lesion < 0 ? -1 : before + lesion);
+      all.scores.insert(all.scores.end(), image.scores.begin(), image.scores.end());
+      all.areas.insert(all.areas.end(), image.areas.begin(), image.areas.end());
+      lesions.push_back(static_cast<std::int64_t>(image.areas.size()));
+    }
   }
-  return py::make_tuple(copy(found.scores), copy(found.areas), inside);
+  return py::make_tuple(copy(all.scores), copy(all.lesion), copy(all.areas), copy(lesions));
 }
 
 py::tuple bind_match_lesions(const py::list& overlaps, double minimum) {
@@ -55,7 +66,8 @@ py::tuple bind_match_lesions(const py::list& overlaps, double minimum) {
 }  // namespace
 
 void bind_lesions(py::module_& module) {
-  module.def("compare_points", &bind_compare_points, py::arg("points"), py::arg("scores"), py::arg("outlines"));
+  module.def("compare_points", &bind_compare_points, py::arg("points"), py::arg("scores"), py::kw_only(),
+             py::arg("counts"), py::arg("outlines"), py::arg("threads"));
   module.def("match_lesions", &bind_match_lesions, py::arg("overlaps"), py::kw_only(), py::arg("minimum"));
 }
 

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "core/error.hpp"
+#include "core/parallel_for.hpp"
 #include "core/simd.hpp"
 
 namespace lcx {
@@ -105,22 +106,19 @@ Label label_at(TensorView<const Label, 2> labels, double y, double x) {
   return inside ? labels(static_cast<std::int64_t>(y), static_cast<std::int64_t>(x)) : Label{0};
 }
 
-std::vector<std::int64_t> best_first(TensorView<const double, 1> scores) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(scores.shape[0]));
-  std::iota(order.begin(), order.end(), 0);
+// Indices of points first .. first + count - 1 by descending score.
+std::vector<std::int64_t> best_first(TensorView<const double, 1> scores, std::int64_t first, std::int64_t count) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
+  std::iota(order.begin(), order.end(), first);
   std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
     return scores(a) > scores(b) || (std::isnan(scores(b)) && !std::isnan(scores(a)));
   });
   return order;
 }
 
-}  // namespace
-
 template <typename Label>
-LesionPoints compare_points(TensorView<const double, 2> points, TensorView<const double, 1> scores,
-                            TensorView<const Label, 2> labels) {
-  require_argument(points.shape[1] == 2 && points.shape[0] == scores.shape[0], points.shape[0], " points of shape ",
-                   shape_text(points.shape), ", ", scores.shape[0], " scores; needed: (y, x) and one score each");
+LesionPoints compare_image(TensorView<const double, 2> points, TensorView<const double, 1> scores, std::int64_t first,
+                           std::int64_t count, TensorView<const Label, 2> labels) {
   LesionPoints result;
   std::vector<Label> numbers;
   auto counter = count_labels(labels);
@@ -128,27 +126,39 @@ LesionPoints compare_points(TensorView<const double, 2> points, TensorView<const
     numbers.push_back(label);
     result.areas.push_back(pixels);
   });
-  require_argument(numbers.size() < (1ULL << 31), numbers.size(), " lesions; accepted: fewer than 2^31");
-  for (const std::int64_t i : best_first(scores)) {
+  for (const std::int64_t i : best_first(scores, first, count)) {
     result.scores.push_back(scores(i));
     const Label label = label_at(labels, points(i, 0), points(i, 1));
     const auto at = std::lower_bound(numbers.begin(), numbers.end(), label);
-    result.lesion.push_back(label > 0 ? static_cast<std::int32_t>(at - numbers.begin()) : -1);
+    result.lesion.push_back(label > 0 ? at - numbers.begin() : -1);
   }
   return result;
 }
 
-#define LCX_INSTANTIATE(Label)                                                                   \
-  template LesionPoints compare_points(TensorView<const double, 2>, TensorView<const double, 1>, \
-                                       TensorView<const Label, 2>)
-LCX_INSTANTIATE(std::int8_t);
-LCX_INSTANTIATE(std::uint8_t);
-LCX_INSTANTIATE(std::int16_t);
-LCX_INSTANTIATE(std::uint16_t);
-LCX_INSTANTIATE(std::int32_t);
-LCX_INSTANTIATE(std::uint32_t);
-LCX_INSTANTIATE(std::int64_t);
-LCX_INSTANTIATE(std::uint64_t);
-#undef LCX_INSTANTIATE
+}  // namespace
+
+std::vector<LesionPoints> compare_points(TensorView<const double, 2> points, TensorView<const double, 1> scores,
+                                         std::span<const std::int64_t> counts, std::span<const LabelMap> labels,
+                                         int threads) {
+  std::vector<std::int64_t> first(counts.size() + 1);
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    require_argument(counts[i] >= 0, "image ", i, " has ", counts[i], " points; needed: 0 or more");
+    first[i + 1] = first[i] + counts[i];
+  }
+  require_argument(points.shape[1] == 2 && points.shape[0] == scores.shape[0] && first.back() == scores.shape[0],
+                   "points are ", shape_text(points.shape), ", scores ", shape_text(scores.shape), ", and the images' ",
+                   "points add up to ", first.back(), "; needed: (y, x) and one score for each");
+  require_argument(counts.size() == labels.size(), "points of ", counts.size(), " images, outlines of ", labels.size(),
+                   "; needed: equally many");
+  std::vector<LesionPoints> results(labels.size());
+  const auto images = static_cast<std::int64_t>(labels.size());
+  parallel_for(images, 64, threads, [&](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      std::visit([&](const auto& map) { results[i] = compare_image(points, scores, first[i], counts[i], map); },
+                 labels[i]);
+    }
+  });
+  return results;
+}
 
 }  // namespace lcx

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         mean_iop_by_lesion,
     )
     from .masks import MaskCounts, confused_pixels, count_pixels, near_band
-    from .matches import Matches, match_lesions
+    from .matches import Matches, match_lesions, match_points
     from .pixels import PixelAreas, PixelCounts, PixelCurve, pixel_areas
     from .ranking import max_by_group, ranking_average_precision, ranking_curve, roc_auc
 
@@ -94,7 +94,7 @@ _HOMES = {
         "mean_iop_by_lesion",
     ),
     "masks": ("MaskCounts", "confused_pixels", "count_pixels", "near_band"),
-    "matches": ("Matches", "match_lesions"),
+    "matches": ("Matches", "match_lesions", "match_points"),
     "pixels": ("PixelAreas", "PixelCounts", "PixelCurve", "pixel_areas"),
     "ranking": ("max_by_group", "ranking_average_precision", "ranking_curve", "roc_auc"),
 }
@@ -139,6 +139,7 @@ __all__ = [
     "logit",
     "luna_score",
     "match_lesions",
+    "match_points",
     "max_by_group",
     "mean_iop_by_lesion",
     "near_band",

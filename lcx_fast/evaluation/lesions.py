@@ -158,6 +158,8 @@ def compare_points(
 ) -> ImageResult:
     """Detections that are only points, as in LUNA16, beside a label map; match them with ``overlap="centre"``.
 
+    ``match_points`` compares and matches many images at once.
+
     Args:
         points: [D, 2], (y, x) in pixels, pixel (i, j) covering [i, i + 1) x [j, j + 1); outside the image is allowed.
         scores: [D], in any order.
@@ -173,7 +175,10 @@ def compare_points(
     values = np.asarray(scores, np.float64)
     if values.shape != (len(where),):
         raise InvalidArgument(f"{len(where)} points, scores of shape {values.shape}; needed: [{len(where)}]")
-    ordered, areas, inside = _core.compare_points(where, values, np.asarray(outlines))
+    ordered, lesion, areas, _ = _core.compare_points(
+        where, values, counts=[len(where)], outlines=[np.asarray(outlines)], threads=1
+    )
+    inside = lesion[:, None] == np.arange(len(areas))
     return ImageResult(
         patient=patient,
         scores=ordered,

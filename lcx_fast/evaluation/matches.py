@@ -152,6 +152,74 @@ def match_lesions(
     )
 
 
+def match_points(
+    points: Sequence[ArrayLike],
+    scores: Sequence[ArrayLike],
+    outlines: Sequence[ArrayLike],
+    *,
+    patients: Sequence[str],
+    pixel_spacing_mm: Sequence[float] | None = None,
+    duplicates: Literal["false_positive", "ignored"] = "ignored",
+    threads: int = 0,
+) -> Matches:
+    """Detections that are only points, as in LUNA16: a point finds the lesion it lies in, the best one of several.
+
+    The same as ``compare_points`` on each image and ``match_lesions(..., overlap="centre")``, several times as fast.
+
+    Args:
+        points: of each image [D, 2], (y, x) in pixels, pixel (i, j) covering [i, i + 1) x [j, j + 1).
+        scores: of each image [D], in any order.
+        outlines: of each image integers [H, W], the reference lesions: each number above 0 is one.
+        patients: one per image.
+        pixel_spacing_mm: side of a pixel, one per image, for lesion sizes.
+        duplicates: what further points in a lesion are: ignored, as LUNA16 does, or false positives.
+        threads: most threads to use; 0 = all.
+
+    Raises:
+        InvalidArgument: for numbers of images or of points that differ, or outlines that are no integers.
+    """
+    images = len(patients)
+    given = {"points": len(points), "scores": len(scores), "outlines": len(outlines)}
+    if pixel_spacing_mm is not None:
+        given["pixel spacings"] = len(pixel_spacing_mm)
+    for what, count in given.items():
+        if count != images:
+            raise InvalidArgument(f"{what} of {count} images, patients of {images}; needed: equally many")
+    where = [np.asarray(p) for p in points]
+    values = [np.asarray(s) for s in scores]
+    for k, (place, score) in enumerate(zip(where, values, strict=True)):
+        if score.shape != (len(place),) or (place.shape != (len(place), 2) and place.size):
+            raise InvalidArgument(
+                f"image {k}: points of shape {place.shape}, scores of shape {score.shape}; needed: [D, 2] and [D]"
+            )
+    ordered, lesion, areas, counts = _core.compare_points(
+        _join([place.reshape(-1, 2) for place in where], np.float64).reshape(-1, 2),
+        _join(values, np.float64),
+        counts=[len(score) for score in values],
+        outlines=[np.asarray(labels) for labels in outlines],
+        threads=threads,
+    )
+    # The first point in a lesion is its image's best.
+    _, first = np.unique(lesion, return_index=True)
+    state = np.where(lesion >= 0, IGNORED if duplicates == "ignored" else FALSE_POSITIVE, FALSE_POSITIVE).astype(
+        np.int8
+    )
+    state[first] = np.where(lesion[first] >= 0, HIT, FALSE_POSITIVE)
+    spacing = np.full(images, np.nan) if pixel_spacing_mm is None else np.asarray(pixel_spacing_mm, np.float64)
+    order = np.argsort(-ordered, kind="stable")
+    return Matches(
+        scores=ordered[order],
+        state=state[order],
+        image=np.repeat(np.arange(images), [len(score) for score in values])[order],
+        lesion=np.where(state == HIT, lesion, -1)[order],
+        lesion_image=np.repeat(np.arange(images), counts),
+        lesion_counts=np.ones(len(areas), bool),
+        lesion_area_mm2=areas * np.repeat(spacing**2, counts),
+        lesion_class=np.full(len(areas), "", np.str_),
+        patients=tuple(patients),
+    )
+
+
 def count_by_threshold(
     matches: Matches,
     *,
