@@ -203,7 +203,7 @@ class DeviceLine:
         weights: str,
         threads: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> None: ...
-    def average(
+    def run(
         self,
         image: typing.Any,
         *,
@@ -213,27 +213,30 @@ class DeviceLine:
         grid_scale: typing.Annotated[
             collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
         ],
-    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]:
-        """
-        Upload an image and average it onto two grids; float32 [h, w], the coarse one.
-        """
-    def infer(
-        self,
-        grid: TileGrid,
-        *,
-        normalisation: typing.Annotated[
-            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(4)"
+        overlap: typing.SupportsFloat | typing.SupportsIndex,
+        percentiles: typing.Annotated[
+            collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"
         ],
-        mask: typing.Any,
+        mean: typing.SupportsFloat | typing.SupportsIndex,
+        deviation: typing.SupportsFloat | typing.SupportsIndex,
         low: typing.SupportsFloat | typing.SupportsIndex,
         high: typing.SupportsFloat | typing.SupportsIndex,
         min_area: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple:
         """
-        float32 [C, H, W]: the network's maps of the image last averaged; and find_lesions of the first.
+        The tiles' grid; the window (low, high); bool [h, w], the breast; float32 [C, H, W], the network's maps; and find_lesions of the first.
         """
     @property
+    def counts_tiles(self) -> bool:
+        """
+        Whether the network runs only for tiles that meet the breast.
+        """
+    @property
+    def device_bytes(self) -> int: ...
+    @property
     def graphs_recorded(self) -> int: ...
+    @property
+    def pinned_bytes(self) -> int: ...
 
 class Rle:
     """
@@ -478,6 +481,7 @@ def percentiles(
     ranks: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
     *,
     mask: typing.Any,
+    stream: typing.Any = None,
 ) -> list[float]: ...
 def pixel_histogram(
     scores: typing.Any,
@@ -531,5 +535,5 @@ def trace_contours(
     mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex, stream: typing.Any = None
 ) -> tuple: ...
 
-has_cuda: bool = True
+has_cuda: bool = False
 tensorrt_major: int = 0

@@ -20,7 +20,7 @@ from .engines.tensorrt import TensorRtEngine, device_address, stream_address
 from .lesions import min_area
 from .mammogram import Mammogram
 from .model import ModelSpec
-from .preprocess import CoarseView, TilePlan, coarse_scale, grid_scale, plan_tiles_of
+from .preprocess import TilePlan, coarse_scale, grid_scale
 
 #: Puts a network's work on a stream: addresses of its float32 input and output on the device, and the stream's handle.
 Enqueue = Callable[[int, int, int], None]
@@ -84,14 +84,11 @@ class GpuLines:
         self._idle: list[_core.DeviceLine] = []
         self._lock = threading.Lock()
 
-    def run(
-        self, mammogram: Mammogram, *, planned: Callable[[], None] = lambda: None
-    ) -> tuple[TilePlan, NDArray[np.float32], ops.Regions]:
+    def run(self, mammogram: Mammogram) -> tuple[TilePlan, NDArray[np.float32], ops.Regions]:
         """Probability maps and lesions of one film.
 
         Args:
             mammogram: the film.
-            planned: called when its tiles have been planned and the network is about to begin.
 
         Returns:
             How it was cut into tiles; float32 [C, h, w] on the grid; and the lesions on the first of them.
@@ -103,26 +100,25 @@ class GpuLines:
             line = self._idle.pop() if self._idle else None
         if line is None:
             line = self._new_line()
-        coarse = line.average(
+        spec = self._spec
+        scale = grid_scale(mammogram, spec.pixel_spacing_mm)
+        grid, (low, high), breast, maps, found = line.run(
             mammogram.pixels,
             coarse_scale=coarse_scale(mammogram.shape),
-            grid_scale=grid_scale(mammogram, self._spec.pixel_spacing_mm),
-        )
-        plan = plan_tiles_of(mammogram, self._spec, CoarseView(coarse, ops.breast_mask(coarse)))
-        planned()
-        n, thresholds = plan.normalisation, self._spec.thresholds
-        maps, found = line.infer(
-            plan.grid,
-            normalisation=(n.low, n.high, n.mean, n.deviation),
-            mask=plan.breast,
-            low=thresholds.low,
-            high=thresholds.high,
-            min_area=min_area(plan.grid, mammogram.spacing, thresholds),
+            grid_scale=scale,
+            overlap=spec.tile_overlap,
+            percentiles=(spec.low_percentile, spec.high_percentile),
+            mean=spec.mean,
+            deviation=spec.deviation,
+            low=spec.thresholds.low,
+            high=spec.thresholds.high,
+            min_area=min_area(scale, mammogram.spacing, spec.thresholds),
         )
         # One that failed is not trusted again.
         with self._lock:
             self._idle.append(line)
         found["outlines"] = ops.Polygons(*found["outlines"])
+        plan = TilePlan(grid, ops.Normalisation(low, high, spec.mean, spec.deviation), breast)
         return plan, maps, ops.Regions(**found)
 
     def _new_line(self) -> _core.DeviceLine:

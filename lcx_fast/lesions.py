@@ -92,7 +92,7 @@ def find_lesions(
             next(iter(maps.values())),
             low=thresholds.low,
             high=thresholds.high,
-            min_area=min_area(grid, spacing, thresholds),
+            min_area=min_area(grid.scale, spacing, thresholds),
             threads=threads,
         )
     assert regions.top_mean is not None
@@ -105,9 +105,9 @@ def find_lesions(
     return tuple(sorted(lesions, key=lambda lesion: -lesion.score))
 
 
-def min_area(grid: ops.TileGrid, spacing: PixelSpacing, thresholds: Thresholds) -> int:
-    """Grid pixels that a lesion has at least."""
-    grid_pixel_mm2 = grid.scale[0] * spacing.row_mm * grid.scale[1] * spacing.column_mm
+def min_area(scale: tuple[float, float], spacing: PixelSpacing, thresholds: Thresholds) -> int:
+    """Pixels of a grid of ``scale`` that a lesion has at least."""
+    grid_pixel_mm2 = scale[0] * spacing.row_mm * scale[1] * spacing.column_mm
     return max(1, int(np.ceil(thresholds.min_area_mm2 / grid_pixel_mm2 - 1e-9)))
 
 

@@ -21,39 +21,44 @@ from .onnx_file import BYTES, VARINT, Field, decode_fields, encode_fields
 HalfPrecision = Literal["fp16", "bf16"]
 
 # Numbers from onnx.proto3.
-_MODEL_IR_VERSION, _MODEL_GRAPH, _MODEL_OPSET = 1, 7, 8
+_MODEL_IR_VERSION, MODEL_GRAPH, _MODEL_OPSET = 1, 7, 8
 _OPSET_DOMAIN, _OPSET_VERSION = 1, 2
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_VALUE_INFO = 1, 5, 11, 12, 13
+GRAPH_NODE, GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, GRAPH_VALUE_INFO = 1, 5, 11, 12, 13
 _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP, _NODE_ATTRIBUTE = 1, 2, 3, 4, 5
 _ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR, _ATTRIBUTE_TYPE = 1, 3, 5, 20
-_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_NAME, _TENSOR_RAW = 2, 4, 8, 9
+TENSOR_TYPE, TENSOR_FLOATS, TENSOR_NAME, TENSOR_RAW = 2, 4, 8, 9
 _VALUE_NAME = 1
-_FLOAT, _FLOAT16, _BFLOAT16 = 1, 10, 16
+FLOAT, _FLOAT16, _BFLOAT16 = 1, 10, 16
 _ATTRIBUTE_IS_INT = 2
 
 #: Operators of which every float input and output has one type, apart from ``_FLOAT_PARAMETERS``.
 # fmt: off
 _KNOWN = frozenset({
-    "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Constant", "Conv", "ConvTranspose", "Div",
-    "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool", "Mul", "Pad", "Relu",
-    "Resize", "Sigmoid", "Softplus", "Sub", "Tanh", "Transpose",
+    "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Constant", "Conv", "ConvTranspose",
+    "DequantizeLinear", "Div", "GlobalAveragePool", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "MaxPool",
+    "Mul", "Pad", "QuantizeLinear", "Relu", "Resize", "Sigmoid", "Softplus", "Sub", "Tanh", "Transpose",
 })
 # fmt: on
 #: Inputs that stay float32: by operator, their positions.
 _FLOAT_PARAMETERS = {"Resize": (1, 2)}
-#: The first version of the default operator set in which all of ``_KNOWN`` take bfloat16, and the file format it needs.
-#: From version 13 on, the newer versions of these operators mean the same as the older ones.
-_BF16_OPSET, _BF16_IR_VERSION, _LEAST_OPSET = 22, 10, 13
+#: The first version of the default operator set in which all of ``_KNOWN`` take the type (for float16 the scales of
+#: QuantizeLinear ask for 19), and the file format it needs. From version 13 on, the newer versions of these operators
+#: mean the same as the older ones.
+_WANTED_OPSET = {"fp16": 19, "bf16": 22}
+_LEAST_IR_VERSION = {"fp16": 9, "bf16": 10}
+_LEAST_OPSET = 13
+#: A scale must not become 0: the least float16. Only channels whose weights are all nearly 0 have one so small.
+_LEAST_SCALE = 2.0**-24
 
 
-class _Node:
+class Node:
     """A node's parts that the edit looks at or changes."""
 
     def __init__(self, data: bytes) -> None:
         fields = decode_fields(data)
-        self.inputs = [_text(v) for n, _, v in fields if n == _NODE_INPUT]
-        self.outputs = [_text(v) for n, _, v in fields if n == _NODE_OUTPUT]
-        self.operator = next((_text(v) for n, _, v in fields if n == _NODE_OP), "")
+        self.inputs = [as_text(v) for n, _, v in fields if n == _NODE_INPUT]
+        self.outputs = [as_text(v) for n, _, v in fields if n == _NODE_OUTPUT]
+        self.operator = next((as_text(v) for n, _, v in fields if n == _NODE_OP), "")
         self.rest = [field for field in fields if field[0] not in (_NODE_INPUT, _NODE_OUTPUT)]
 
     def encode(self) -> bytes:
@@ -76,20 +81,33 @@ def to_half_precision(model: Path, precision: HalfPrecision) -> bytes:
         InvalidArgument: if the file is no ONNX model.
         Unsupported: for an operator or a tensor that the edit does not know, or a weight beyond float16.
     """
+    return in_half_precision(decode_model(model), precision)
+
+
+def decode_model(model: Path) -> list[Field]:
+    """The fields of an ONNX file.
+
+    Raises:
+        InvalidArgument: if it is none.
+    """
     try:
-        fields = decode_fields(model.read_bytes())
+        return decode_fields(model.read_bytes())
     except OSError as error:
         raise InvalidArgument(f"model {model}: cannot be read ({error.strerror})") from error
     except (ValueError, IndexError) as error:
         raise InvalidArgument(f"model {model}: not an ONNX file ({error or 'cut short'})") from error
+
+
+def in_half_precision(fields: Iterable[Field], precision: HalfPrecision) -> bytes:
+    """``to_half_precision`` of a model whose file has been read."""
     edited = []
     for number, kind, value in fields:
-        if number == _MODEL_GRAPH:
-            value = _edit_graph(_bytes(value), precision)
+        if number == MODEL_GRAPH:
+            value = _edit_graph(as_bytes(value), precision)
         elif number == _MODEL_OPSET:
-            value = _edit_opset(_bytes(value), precision)
-        elif number == _MODEL_IR_VERSION and precision == "bf16":
-            value = max(int(value), _BF16_IR_VERSION)
+            value = _edit_opset(as_bytes(value), precision)
+        elif number == _MODEL_IR_VERSION:
+            value = max(int(value), _LEAST_IR_VERSION[precision])
         edited.append((number, kind, value))
     return encode_fields(edited)
 
@@ -98,33 +116,36 @@ def operators(model: Path) -> frozenset[str]:
     """The operators a model uses."""
     nodes: set[str] = set()
     for number, _, value in decode_fields(model.read_bytes()):
-        if number == _MODEL_GRAPH:
-            nodes |= {_Node(_bytes(v)).operator for n, _, v in decode_fields(_bytes(value)) if n == _GRAPH_NODE}
+        if number == MODEL_GRAPH:
+            nodes |= {Node(as_bytes(v)).operator for n, _, v in decode_fields(as_bytes(value)) if n == GRAPH_NODE}
     return frozenset(nodes)
 
 
 def _edit_opset(data: bytes, precision: HalfPrecision) -> bytes:
     fields = decode_fields(data)
-    domain = next((_text(v) for n, _, v in fields if n == _OPSET_DOMAIN), "")
+    domain = next((as_text(v) for n, _, v in fields if n == _OPSET_DOMAIN), "")
     version = next((int(v) for n, _, v in fields if n == _OPSET_VERSION), 1)
     if domain or version < _LEAST_OPSET:
         raise Unsupported(f"operator set {domain or 'ai.onnx'} {version}; needed: ai.onnx, {_LEAST_OPSET} or later")
-    wanted = max(version, _BF16_OPSET) if precision == "bf16" else version
+    wanted = max(version, _WANTED_OPSET[precision])
     return encode_fields([(n, k, wanted if n == _OPSET_VERSION else v) for n, k, v in fields])
 
 
 def _edit_graph(data: bytes, precision: HalfPrecision) -> bytes:
     fields = decode_fields(data)
-    nodes = [_Node(_bytes(v)) for n, _, v in fields if n == _GRAPH_NODE]
+    nodes = [Node(as_bytes(v)) for n, _, v in fields if n == GRAPH_NODE]
     unknown = sorted({node.operator for node in nodes} - _KNOWN)
     if unknown:
         raise Unsupported(f"{precision}: the conversion does not know the operator {', '.join(unknown)}")
     kept = _float_parameters(nodes)
+    scales = {node.inputs[1] for node in nodes if node.operator in ("QuantizeLinear", "DequantizeLinear")}
     initializers = []
     for number, _, value in fields:
-        if number == _GRAPH_INITIALIZER:
-            name = next((_text(v) for n, _, v in decode_fields(_bytes(value)) if n == _TENSOR_NAME), "")
-            initializers.append((name, value if name in kept else _edit_tensor(_bytes(value), name, precision)))
+        if number == GRAPH_INITIALIZER:
+            name = next((as_text(v) for n, _, v in decode_fields(as_bytes(value)) if n == TENSOR_NAME), "")
+            least = _LEAST_SCALE if name in scales else None
+            edited = value if name in kept else _edit_tensor(as_bytes(value), name, precision, least=least)
+            initializers.append((name, edited))
     for node in nodes:
         if node.operator == "Constant" and node.outputs[0] not in kept:
             node.rest = [_edit_constant(field, node.outputs[0], precision) for field in node.rest]
@@ -133,17 +154,17 @@ def _edit_graph(data: bytes, precision: HalfPrecision) -> bytes:
     nodes = _cast_inputs(nodes, inputs, precision)
     nodes = _cast_outputs(nodes, set(_value_names(fields, _GRAPH_OUTPUT)))
     # Type notes on inner values would now be wrong; they are optional.
-    replaced = (_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_VALUE_INFO)
+    replaced = (GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_VALUE_INFO)
     return encode_fields(
         [
-            *((_GRAPH_NODE, BYTES, node.encode()) for node in nodes),
-            *((_GRAPH_INITIALIZER, BYTES, value) for _, value in initializers),
+            *((GRAPH_NODE, BYTES, node.encode()) for node in nodes),
+            *((GRAPH_INITIALIZER, BYTES, value) for _, value in initializers),
             *(field for field in fields if field[0] not in replaced),
         ]
     )
 
 
-def _float_parameters(nodes: Iterable[_Node]) -> set[str]:
+def _float_parameters(nodes: Iterable[Node]) -> set[str]:
     return {
         node.inputs[position]
         for node in nodes
@@ -152,14 +173,14 @@ def _float_parameters(nodes: Iterable[_Node]) -> set[str]:
     }
 
 
-def _cast_inputs(nodes: list[_Node], inputs: list[str], precision: HalfPrecision) -> list[_Node]:
+def _cast_inputs(nodes: list[Node], inputs: list[str], precision: HalfPrecision) -> list[Node]:
     half = {name: f"{name}/{precision}" for name in inputs}
     for node in nodes:
         node.inputs = [half.get(name, name) for name in node.inputs]
     return [*(_cast(name, half[name], _type_number(precision)) for name in inputs), *nodes]
 
 
-def _cast_outputs(nodes: list[_Node], outputs: set[str]) -> list[_Node]:
+def _cast_outputs(nodes: list[Node], outputs: set[str]) -> list[Node]:
     """Back to float32: before a sigmoid that ends the network, else after the node that does."""
     result = []
     for node in nodes:
@@ -168,7 +189,7 @@ def _cast_outputs(nodes: list[_Node], outputs: set[str]) -> list[_Node]:
             result.append(node)
         elif node.operator == "Sigmoid":
             name = f"{node.inputs[0]}/float"
-            result.append(_cast(node.inputs[0], name, _FLOAT))
+            result.append(_cast(node.inputs[0], name, FLOAT))
             node.inputs[0] = name
             result.append(node)
         else:
@@ -176,12 +197,12 @@ def _cast_outputs(nodes: list[_Node], outputs: set[str]) -> list[_Node]:
                 raise Unsupported("an output of the network is used inside it")
             node.outputs = [f"{name}/half" if name in made else name for name in node.outputs]
             result.append(node)
-            result += [_cast(f"{name}/half", name, _FLOAT) for name in sorted(made)]
+            result += [_cast(f"{name}/half", name, FLOAT) for name in sorted(made)]
     return result
 
 
-def _cast(source: str, target: str, type_number: int) -> _Node:
-    node = _Node(b"")
+def _cast(source: str, target: str, type_number: int) -> Node:
+    node = Node(b"")
     node.inputs, node.outputs, node.operator = [source], [target], "Cast"
     attribute = encode_fields(
         [
@@ -202,26 +223,28 @@ def _edit_constant(field: Field, name: str, precision: HalfPrecision) -> Field:
     number, kind, value = field
     if number != _NODE_ATTRIBUTE:
         return field
-    parts = decode_fields(_bytes(value))
-    label = next((_text(v) for n, _, v in parts if n == _ATTRIBUTE_NAME), "")
+    parts = decode_fields(as_bytes(value))
+    label = next((as_text(v) for n, _, v in parts if n == _ATTRIBUTE_NAME), "")
     if label in ("value_float", "value_floats"):
         raise Unsupported(f"constant {name} is not a tensor")
     edited: list[Field] = [
-        (n, k, _edit_tensor(_bytes(v), name, precision) if n == _ATTRIBUTE_TENSOR else v) for n, k, v in parts
+        (n, k, _edit_tensor(as_bytes(v), name, precision) if n == _ATTRIBUTE_TENSOR else v) for n, k, v in parts
     ]
     return number, kind, encode_fields(edited)
 
 
-def _edit_tensor(data: bytes, name: str, precision: HalfPrecision) -> bytes:
-    """A TensorProto in half precision; one that is not float32 stays as it is."""
+def _edit_tensor(data: bytes, name: str, precision: HalfPrecision, *, least: float | None = None) -> bytes:
+    """A TensorProto in half precision, no value below ``least``; one that is not float32 stays as it is."""
     fields = decode_fields(data)
-    if next((v for n, _, v in fields if n == _TENSOR_TYPE), 0) != _FLOAT:
+    if next((v for n, _, v in fields if n == TENSOR_TYPE), 0) != FLOAT:
         return data
-    raw = b"".join(_bytes(v) for n, _, v in fields if n in (_TENSOR_RAW, _TENSOR_FLOATS))
+    raw = b"".join(as_bytes(v) for n, _, v in fields if n in (TENSOR_RAW, TENSOR_FLOATS))
     values = np.frombuffer(raw, "<f4")
+    if least is not None:
+        values = np.maximum(values, np.float32(least))
     half = _to_float16(values, name) if precision == "fp16" else _to_bfloat16(values)
-    kept = [field for field in fields if field[0] not in (_TENSOR_TYPE, _TENSOR_RAW, _TENSOR_FLOATS)]
-    return encode_fields([*kept, (_TENSOR_TYPE, VARINT, _type_number(precision)), (_TENSOR_RAW, BYTES, half.tobytes())])
+    kept = [field for field in fields if field[0] not in (TENSOR_TYPE, TENSOR_RAW, TENSOR_FLOATS)]
+    return encode_fields([*kept, (TENSOR_TYPE, VARINT, _type_number(precision)), (TENSOR_RAW, BYTES, half.tobytes())])
 
 
 def _to_float16(values: NDArray[np.float32], name: str) -> NDArray[np.uint16]:
@@ -246,17 +269,17 @@ def _type_number(precision: HalfPrecision) -> int:
 
 def _value_names(fields: Iterable[Field], number: int) -> list[str]:
     return [
-        next((_text(v) for m, _, v in decode_fields(_bytes(value)) if m == _VALUE_NAME), "")
+        next((as_text(v) for m, _, v in decode_fields(as_bytes(value)) if m == _VALUE_NAME), "")
         for n, _, value in fields
         if n == number
     ]
 
 
-def _bytes(value: int | bytes) -> bytes:
+def as_bytes(value: int | bytes) -> bytes:
     if isinstance(value, int):
         raise InvalidArgument("not an ONNX file (a number where a message belongs)")
     return value
 
 
-def _text(value: int | bytes) -> str:
-    return _bytes(value).decode()
+def as_text(value: int | bytes) -> str:
+    return as_bytes(value).decode()

@@ -265,9 +265,8 @@ def breast_mask(image: Array, *, stream: Any = None) -> NDArray[np.bool_]:
     """Where the breast is, on a coarse image; ``lcx_fast.breast_mask`` does it for an image of any size.
 
     Args:
-        image: float32 [h, w], brighter = denser, at most 1024 a side. One on a GPU is copied to the CPU, where the work
-            is done, and its mask copied back.
-        stream: for an array on a GPU; see above. Waited for.
+        image: float32 [h, w], brighter = denser, at most 1024 a side.
+        stream: for an array on a GPU; see above.
 
     Returns:
         bool [h, w].

@@ -92,7 +92,7 @@ class ImageReport:
         maps: every output of the model by name, likewise.
         mammogram: the image read.
         timings: seconds by step: read, tile (with finding the breast), network, blend, lesions; and total. On a GPU
-            tile is the upload and the averages, and network is all from the tiles to the lesions on the model's grid.
+            network is all from the upload to the lesions on the model's grid.
         warnings: one line each.
         model: the model that ran.
         engine: the engine that ran it.
@@ -301,8 +301,8 @@ class Detector:
         self, engine: Engine, mammogram: Mammogram, clock: StepClock
     ) -> tuple[TilePlan, NDArray[np.float32], ops.Regions | None]:
         if runs_on_line(engine):
-            # Averaging is counted as "tile"; tiles, blending, lesions and the way back are one with the network.
-            result = self._lines_of(engine).run(mammogram, planned=lambda: clock.end_step("tile"))
+            # One graph, in which no step has a time of its own: all of it is counted as "network".
+            result = self._lines_of(engine).run(mammogram)
             clock.end_step("network")
             return result
         tile_plan = plan(mammogram, self.spec, threads=self._threads)

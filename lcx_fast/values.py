@@ -58,18 +58,19 @@ def spread_mask(
     return _core.spread_mask(mask, shape, scale=scale, image_shape=image_shape)
 
 
-def percentiles(values: Array, ranks: Sequence[float], *, mask: Array | None = None) -> list[float]:
+def percentiles(values: Array, ranks: Sequence[float], *, mask: Array | None = None, stream: Any = None) -> list[float]:
     """Percentiles of the finite values inside a mask, interpolated linearly between ranks.
 
     Args:
         values: float32 [H, W].
         ranks: 0 to 100.
         mask: bool or uint8 [H, W]; None takes all values.
+        stream: for arrays on a GPU, as for the other operations; waited for.
 
     Returns:
         One value for each rank; NaN where no value inside is finite.
     """
-    return _core.percentiles(values, list(ranks), mask=mask)
+    return _core.percentiles(values, list(ranks), mask=mask, stream=stream)
 
 
 class RunValues(NamedTuple):

@@ -175,7 +175,7 @@ def rtx():
     return tensorrt_package.TensorRtPackage("tensorrt_rtx", tensorrt_rtx.__version__, tensorrt_rtx)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
 @pytest.mark.parametrize("name", float_models())
 def test_rtx_builds_the_bundled_model_with_no_gpu(name, precision, monkeypatch, caches, capsys):
     rtx()

@@ -4,6 +4,7 @@
 
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/call.hpp"
 #include "core/tile_grid.hpp"
 #include "ops/image_score/image_score.hpp"
 #include "ops/percentiles/percentiles.hpp"
@@ -46,13 +47,14 @@ py::array bind_spread_mask(const py::object& mask, std::array<std::int64_t, 2> s
   return array.attr("view")("bool").cast<py::array>();
 }
 
-std::vector<double> bind_percentiles(const py::object& values, const std::vector<double>& ranks,
-                                     const py::object& mask) {
-  const auto values_view = view<const float, 2>(values, "values");
+std::vector<double> bind_percentiles(const py::object& values, const std::vector<double>& ranks, const py::object& mask,
+                                     const py::object& stream) {
+  Call call(stream);
+  const auto values_view = call.view<const float, 2>(values, "values");
   const auto mask_view =
-      mask.is_none() ? TensorView<const std::uint8_t, 2>{} : view<const std::uint8_t, 2>(mask, "mask");
+      mask.is_none() ? TensorView<const std::uint8_t, 2>{} : call.view<const std::uint8_t, 2>(mask, "mask");
   const py::gil_scoped_release release;
-  return percentiles(values_view, mask_view, ranks);
+  return percentiles(values_view, mask_view, ranks, call.stream());
 }
 
 double bind_image_score(const py::object& probability, const py::object& mask, double lse_r, double top_fraction,
@@ -69,7 +71,8 @@ void bind_images(py::module_& module) {
   module.def("resample", &bind_resample, py::arg("image"), py::kw_only(), py::arg("scales"), py::arg("threads"));
   module.def("spread_mask", &bind_spread_mask, py::arg("mask"), py::arg("shape"), py::kw_only(), py::arg("scale"),
              py::arg("image_shape"));
-  module.def("percentiles", &bind_percentiles, py::arg("values"), py::arg("ranks"), py::kw_only(), py::arg("mask"));
+  module.def("percentiles", &bind_percentiles, py::arg("values"), py::arg("ranks"), py::kw_only(), py::arg("mask"),
+             py::arg("stream") = py::none());
   module.def("image_score", &bind_image_score, py::arg("probability"), py::arg("mask"), py::kw_only(), py::arg("lse_r"),
              py::arg("top_fraction"), py::arg("a1"), py::arg("a2"), py::arg("b"));
 }

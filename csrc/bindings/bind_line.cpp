@@ -45,36 +45,29 @@ class Line {
       : network_(std::move(network)),
         line_(*network_, Device{DeviceType::kCuda, device}, weights_of(weights), threads) {}
 
-  py::array average(const py::object& image, std::array<double, 2> coarse_scale, std::array<double, 2> grid_scale) {
+  py::tuple run(const py::object& image, const FilmSettings& settings) {
     const py::array pixels = as_array(image, "image");
     require_argument(pixels.ndim() == 2, "image has ", pixels.ndim(), " axes; needed: 2");
-    for (const double scale : {coarse_scale[0], coarse_scale[1], grid_scale[0], grid_scale[1]}) {
-      require_argument(scale >= 1.0 / 64 && scale <= 4096, "scale ", scale, "; accepted: 1/64 to 4096");
+    for (const auto& scales : {settings.coarse_scale, settings.grid_scale}) {
+      for (const double scale : scales) {
+        require_argument(scale >= 1.0 / 64 && scale <= 4096, "scale ", scale, "; accepted: 1/64 to 4096");
+      }
     }
-    auto [coarse, to] = make_array<float, 2>(grid_shape({pixels.shape(0), pixels.shape(1)}, coarse_scale));
-    dispatch<2, std::uint8_t, std::uint16_t, std::int16_t, float>(pixels, "image", [&, to = to](const auto& from) {
-      const py::gil_scoped_release release;
-      line_.average(from, coarse_scale, grid_scale, to);
-    });
-    return coarse;
+    const std::array<std::int64_t, 2> shape{pixels.shape(0), pixels.shape(1)};
+    auto [mask, mask_view] = make_array<std::uint8_t, 2>(grid_shape(shape, settings.coarse_scale));
+    const auto map_shape = grid_shape(shape, settings.grid_scale);
+    auto [maps, maps_view] = make_array<float, 3>({network_->output_shape()[1], map_shape[0], map_shape[1]});
+    FilmResult result;
+    dispatch<2, std::uint8_t, std::uint16_t, std::int16_t, float>(
+        pixels, "image", [&, mask_view = mask_view, maps_view = maps_view](const auto& from) {
+          const py::gil_scoped_release release;
+          result = line_.run(from, settings, mask_view, maps_view);
+        });
+    const auto window = py::make_tuple(result.normalisation.low, result.normalisation.high);
+    return py::make_tuple(result.grid, window, mask.attr("view")("bool"), maps, lesion_table(result.lesions));
   }
 
-  py::tuple infer(const TileGrid& grid, std::array<float, 4> normalisation, const py::object& mask, float lesion_low,
-                  float lesion_high, std::int64_t min_area) {
-    const auto [low, high, mean, deviation] = normalisation;
-    const py::array breast = as_array(mask, "mask");
-    const auto from = view<const std::uint8_t, 2>(breast, "mask");
-    auto [maps, to] = make_array<float, 3>({network_->output_shape()[1], grid.shape[0], grid.shape[1]});
-    Lesions lesions;
-    {
-      const py::gil_scoped_release release;
-      lesions =
-          line_.infer(grid, Normalisation{low, high, mean, deviation}, from, {lesion_low, lesion_high, min_area}, to);
-    }
-    return py::make_tuple(maps, lesion_table(lesions));
-  }
-
-  std::int64_t graphs_recorded() const { return line_.graphs_recorded(); }
+  const DeviceLine& line() const { return line_; }
 
  private:
   std::unique_ptr<DeviceNetwork> network_;
@@ -100,12 +93,26 @@ void bind_line(py::module_& module) {
            py::keep_alive<1, 2>())
       .def(py::init(&of_callable), py::arg("enqueue"), py::kw_only(), py::arg("input_shape"), py::arg("output_shape"),
            py::arg("device"), py::arg("weights"), py::arg("threads") = 0)
-      .def("average", &Line::average, py::arg("image"), py::kw_only(), py::arg("coarse_scale"), py::arg("grid_scale"),
-           "Upload an image and average it onto two grids; float32 [h, w], the coarse one.")
-      .def("infer", &Line::infer, py::arg("grid"), py::kw_only(), py::arg("normalisation"), py::arg("mask"),
-           py::arg("low"), py::arg("high"), py::arg("min_area"),
-           "float32 [C, H, W]: the network's maps of the image last averaged; and find_lesions of the first.")
-      .def_property_readonly("graphs_recorded", &Line::graphs_recorded);
+      .def(
+          "run",
+          [](Line& line, const py::object& image, std::array<double, 2> coarse_scale, std::array<double, 2> grid_scale,
+             double overlap, std::array<double, 2> percentiles, float mean, float deviation, float low, float high,
+             std::int64_t min_area) {
+            return line.run(image, {coarse_scale, grid_scale, overlap, percentiles[0], percentiles[1], mean, deviation,
+                                    LesionOptions{low, high, min_area}});
+          },
+          py::arg("image"), py::kw_only(), py::arg("coarse_scale"), py::arg("grid_scale"), py::arg("overlap"),
+          py::arg("percentiles"), py::arg("mean"), py::arg("deviation"), py::arg("low"), py::arg("high"),
+          py::arg("min_area"),
+          "The tiles' grid; the window (low, high); bool [h, w], the breast; float32 [C, H, W], the network's maps; "
+          "and "
+          "find_lesions of the first.")
+      .def_property_readonly("graphs_recorded", [](const Line& line) { return line.line().graphs_recorded(); })
+      .def_property_readonly(
+          "counts_tiles", [](const Line& line) { return line.line().counts_tiles(); },
+          "Whether the network runs only for tiles that meet the breast.")
+      .def_property_readonly("device_bytes", [](const Line& line) { return line.line().device_bytes(); })
+      .def_property_readonly("pinned_bytes", [](const Line& line) { return line.line().pinned_bytes(); });
 }
 
 }  // namespace lcx::bindings

@@ -21,19 +21,6 @@ std::vector<std::int64_t> spread_starts(std::int64_t extent, std::int64_t tile, 
   return starts;
 }
 
-// For each start, the first and one-past-last mask index that its tile's pixels look up.
-std::vector<std::array<std::int64_t, 2>> mask_ranges(const std::vector<std::int64_t>& starts, std::int64_t tile,
-                                                     std::int64_t grid_extent, double scale, std::int64_t image_extent,
-                                                     std::int64_t mask_extent) {
-  std::vector<std::array<std::int64_t, 2>> ranges;
-  for (const auto start : starts) {
-    const std::int64_t last = std::min(start + tile, grid_extent) - 1;
-    ranges.push_back(
-        {mask_index(start, scale, image_extent, mask_extent), mask_index(last, scale, image_extent, mask_extent) + 1});
-  }
-  return ranges;
-}
-
 bool any_nonzero(TensorView<const std::uint8_t, 2> mask, std::array<std::int64_t, 2> rows,
                  std::array<std::int64_t, 2> columns) {
   for (std::int64_t y = rows[0]; y < rows[1]; ++y) {
@@ -76,6 +63,18 @@ std::array<std::int64_t, 2> grid_shape(std::array<std::int64_t, 2> image_shape, 
   return shape;
 }
 
+std::vector<std::array<std::int64_t, 2>> mask_ranges(const TileGrid& grid, std::size_t axis, std::int64_t mask_extent) {
+  const auto look_up = [&](std::int64_t at) {
+    return mask_index(at, grid.scale[axis], grid.image_shape[axis], mask_extent);
+  };
+  std::vector<std::array<std::int64_t, 2>> ranges;
+  for (const auto start : axis == 0 ? grid.row_starts : grid.column_starts) {
+    const std::int64_t last = std::min(start + grid.tile_shape[axis], grid.shape[axis]) - 1;
+    ranges.push_back({look_up(start), look_up(last) + 1});
+  }
+  return ranges;
+}
+
 TileGrid plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale,
                     std::array<std::int64_t, 2> tile_shape, double overlap, TensorView<const std::uint8_t, 2> mask) {
   for (std::size_t axis = 0; axis < 2; ++axis) {
@@ -98,9 +97,8 @@ TileGrid plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<double, 
   grid.present.assign(grid.row_starts.size() * grid.column_starts.size(), 1);
   if (mask.empty()) return grid;
 
-  const auto rows = mask_ranges(grid.row_starts, tile_shape[0], grid.shape[0], scale[0], image_shape[0], mask.shape[0]);
-  const auto columns =
-      mask_ranges(grid.column_starts, tile_shape[1], grid.shape[1], scale[1], image_shape[1], mask.shape[1]);
+  const auto rows = mask_ranges(grid, 0, mask.shape[0]);
+  const auto columns = mask_ranges(grid, 1, mask.shape[1]);
   std::size_t n = 0;
   for (const auto& row : rows) {
     for (const auto& column : columns) grid.present[n++] = any_nonzero(mask, row, column) ? 1 : 0;

@@ -36,6 +36,9 @@ struct TileGrid {
 /// 10001.
 std::array<std::int64_t, 2> grid_shape(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale);
 
+/// The pixels of a mask of `mask_extent` along an axis (0 = y) that each row or column of tiles looks up: half-open.
+std::vector<std::array<std::int64_t, 2>> mask_ranges(const TileGrid& grid, std::size_t axis, std::int64_t mask_extent);
+
 /// Plans tiles of one size over an image, evenly spread, leaving out those that meet no mask pixel.
 ///
 /// image_shape  (H, W) in image pixels, each >= 1

@@ -15,23 +15,22 @@ struct DeviceLine::State {};
 DeviceLine::DeviceLine(DeviceNetwork&, Device, TileWeights, int) { refuse(); }
 DeviceLine::~DeviceLine() = default;
 std::int64_t DeviceLine::graphs_recorded() const { refuse(); }
+bool DeviceLine::counts_tiles() const { refuse(); }
+std::size_t DeviceLine::device_bytes() const { refuse(); }
+std::size_t DeviceLine::pinned_bytes() const { refuse(); }
 
 template <typename T>
-void DeviceLine::average(TensorView<const T, 2>, std::array<double, 2>, std::array<double, 2>, TensorView<float, 2>) {
+FilmResult DeviceLine::run(TensorView<const T, 2>, const FilmSettings&, TensorView<std::uint8_t, 2>,
+                           TensorView<float, 3>) {
   refuse();
 }
-template void DeviceLine::average(TensorView<const std::uint8_t, 2>, std::array<double, 2>, std::array<double, 2>,
-                                  TensorView<float, 2>);
-template void DeviceLine::average(TensorView<const std::uint16_t, 2>, std::array<double, 2>, std::array<double, 2>,
-                                  TensorView<float, 2>);
-template void DeviceLine::average(TensorView<const std::int16_t, 2>, std::array<double, 2>, std::array<double, 2>,
-                                  TensorView<float, 2>);
-template void DeviceLine::average(TensorView<const float, 2>, std::array<double, 2>, std::array<double, 2>,
-                                  TensorView<float, 2>);
 
-Lesions DeviceLine::infer(const TileGrid&, const Normalisation&, TensorView<const std::uint8_t, 2>,
-                          const LesionOptions&, TensorView<float, 3>) {
-  refuse();
-}
+#define LCX_INSTANTIATE(T)                                                                                      \
+  template FilmResult DeviceLine::run(TensorView<const T, 2>, const FilmSettings&, TensorView<std::uint8_t, 2>, \
+                                      TensorView<float, 3>)
+LCX_INSTANTIATE(std::uint8_t);
+LCX_INSTANTIATE(std::uint16_t);
+LCX_INSTANTIATE(std::int16_t);
+LCX_INSTANTIATE(float);
 
 }  // namespace lcx

@@ -16,13 +16,16 @@ class LineMemory {
     const DeviceGuard guard(device);
     const std::size_t some = bytes > 0 ? bytes : 1;
     LCX_CUDA_CHECK(IsPinned ? cudaMallocHost(&data_, some) : cudaMalloc(&data_, some));
+    bytes_ = some;
   }
   ~LineMemory() {
     if (data_ != nullptr) IsPinned ? cudaFreeHost(data_) : cudaFree(data_);
   }
-  LineMemory(LineMemory&& other) noexcept : data_(std::exchange(other.data_, nullptr)) {}
+  LineMemory(LineMemory&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
   LineMemory& operator=(LineMemory&& other) noexcept {
     std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
     return *this;
   }
 
@@ -30,9 +33,11 @@ class LineMemory {
   T* as() const {
     return static_cast<T*>(data_);
   }
+  std::size_t bytes() const { return bytes_; }
 
  private:
   void* data_ = nullptr;
+  std::size_t bytes_ = 0;
 };
 
 using DeviceMemory = LineMemory<false>;

@@ -12,6 +12,7 @@
 #include "ops/label_components/label_components.hpp"
 #include "ops/mask_iou/mask_iou.hpp"
 #include "ops/match_detections/match_detections.hpp"
+#include "ops/percentiles/percentiles.hpp"
 #include "ops/pixel_histogram/pixel_histogram.hpp"
 #include "ops/region_props/region_props.hpp"
 #include "ops/trace_contours/trace_contours.hpp"
@@ -72,6 +73,10 @@ void TileBlender::add(std::int64_t, TensorView<const float, 3>) const {}
 void TileBlender::clear_outside(TensorView<const std::uint8_t, 2>) const {}
 
 void breast_mask(TensorView<const float, 2>, TensorView<std::uint8_t, 2>, Stream) { refuse("breast_mask"); }
+std::vector<double> percentiles(TensorView<const float, 2>, TensorView<const std::uint8_t, 2>, std::span<const double>,
+                                Stream) {
+  refuse("percentiles");
+}
 
 std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, TensorView<std::int32_t, 2>, Stream) {
   refuse("label_components");

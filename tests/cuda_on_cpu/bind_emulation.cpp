@@ -104,6 +104,7 @@ void bind_emulation(py::module_& module) {
   py::module_ own = module.def_submodule("emulation", "CUDA on the CPU; see tests/cuda_on_cpu/README.md.");
   own.def("set_schedule", &choose, py::arg("kind"), py::arg("seed") = 0);
   own.def("reset", &reset, "Forget a sticky error and all work not yet done.");
+  own.def("forbid_conditional_nodes", &forbid_conditional_nodes, py::arg("forbidden"));
   own.def("counters", &count_all);
   own.def("malloc", &allocate, py::arg("bytes"), py::arg("device") = 0);
   own.def("free", [](std::uintptr_t data) { check(cudaFree(pointer<void>(data))); });

@@ -56,7 +56,23 @@ cudaError_t wait(CudaStream* stream, std::uint64_t until) {
   return note(drain(stream, until));
 }
 
+bool conditional_nodes_forbidden = false;
+
+cudaError_t run_nodes(const std::vector<Work>& nodes) {
+  for (const Work& node : nodes) {
+    if (sticky_error() == cudaSuccess) node();
+  }
+  return sticky_error();
+}
+
+// Chains are all that graphs can be here.
+bool is_end_of_chain(const CudaGraph* graph, const cudaGraphNode_t* dependencies, std::size_t count) {
+  return graph->nodes.empty() ? count == 0 : count == 1 && *dependencies == graph;
+}
+
 }  // namespace
+
+void forbid_conditional_nodes(bool forbidden) { conditional_nodes_forbidden = forbidden; }
 
 std::recursive_mutex& mutex() {
   static std::recursive_mutex the_one;
@@ -184,6 +200,10 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t handle, void (*function)(void*), voi
   const std::lock_guard lock(mutex());
   CudaStream* stream = stream_of(handle);
   if (stream == nullptr) return note(cudaErrorInvalidResourceHandle);
+  if (stream->capture && stream->capture->target != nullptr) {  // no such node in a loop's body
+    stream->capture->is_invalid = true;
+    return note(cudaErrorStreamCaptureUnsupported);
+  }
   return enqueue(stream, [=] {
     function(argument);
     return cudaSuccess;
@@ -257,7 +277,12 @@ cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEve
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mode) {
+  return cudaStreamBeginCaptureToGraph(handle, nullptr, nullptr, nullptr, 0, mode);
+}
+cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t handle, cudaGraph_t graph, const cudaGraphNode_t*,
+                                          const cudaGraphEdgeData*, std::size_t count, cudaStreamCaptureMode mode) {
   const std::lock_guard lock(mutex());
+  if (count != 0) return note(cudaErrorInvalidValue);
   CudaStream* stream = stream_of(handle);
   if (stream == nullptr) return note(cudaErrorInvalidResourceHandle);
   if (is_null(stream) || stream->capture) return note(cudaErrorStreamCaptureUnsupported);
@@ -265,6 +290,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t handle, cudaStreamCaptureMode mo
   stream->capture->origin = stream;
   stream->capture->members = {stream};
   stream->capture->mode = mode;
+  stream->capture->target = graph;
   stream->capture->thread = std::this_thread::get_id();
   stream->captured = stream->joined = 0;
   captures.insert(stream->capture.get());
@@ -286,7 +312,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   *graph = nullptr;
   if (capture->is_invalid) return note(cudaErrorStreamCaptureInvalidated);
   if (!all_joined) return note(cudaErrorStreamCaptureUnjoined);
-  *graph = new CudaGraph{capture->nodes};
+  if (capture->target == nullptr) {
+    *graph = new CudaGraph{capture->nodes};
+    return cudaSuccess;
+  }
+  *graph = capture->target;
+  capture->target->nodes.insert(capture->target->nodes.end(), capture->nodes.begin(), capture->nodes.end());
   return cudaSuccess;
 }
 cudaError_t cudaStreamIsCapturing(cudaStream_t handle, cudaStreamCaptureStatus* status) {
@@ -309,12 +340,50 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {
   CudaStream* stream = stream_of(handle);
   if (stream == nullptr) return note(cudaErrorInvalidResourceHandle);
   count_graph();
-  return enqueue(stream, [nodes = executable->nodes] {
-    for (const Work& node : nodes) {
-      if (sticky_error() == cudaSuccess) node();
-    }
+  return enqueue(stream, [graph = *executable] {
+    for (const auto& condition : graph.conditions) condition->value = condition->initial;
+    return run_nodes(graph.nodes);
+  });
+}
+cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned) {
+  *graph = new CudaGraph();
+  return cudaSuccess;
+}
+cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
+                                       std::size_t count, cudaGraph_t child) {
+  const std::lock_guard lock(mutex());
+  if (!is_end_of_chain(graph, dependencies, count)) return note(cudaErrorInvalidValue);
+  graph->nodes.push_back([nodes = child->nodes] { return run_nodes(nodes); });
+  *node = graph;
+  return cudaSuccess;
+}
+cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle* handle, cudaGraph_t graph,
+                                             unsigned default_value, unsigned) {
+  const std::lock_guard lock(mutex());
+  if (conditional_nodes_forbidden) return note(cudaErrorNotSupported);
+  graph->conditions.push_back(std::make_shared<Condition>(Condition{default_value, default_value}));
+  *handle = reinterpret_cast<cudaGraphConditionalHandle>(graph->conditions.back().get());
+  return cudaSuccess;
+}
+cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
+                             const cudaGraphEdgeData*, std::size_t count, cudaGraphNodeParams* parameters) {
+  const std::lock_guard lock(mutex());
+  const bool is_while = parameters->type == cudaGraphNodeTypeConditional &&
+                        parameters->conditional.type == cudaGraphCondTypeWhile && parameters->conditional.size == 1;
+  if (!is_while || !is_end_of_chain(graph, dependencies, count)) return note(cudaErrorInvalidValue);
+  const auto* condition = reinterpret_cast<const Condition*>(parameters->conditional.handle);
+  graph->bodies.push_back(std::make_shared<CudaGraph>());
+  graph->out = {graph->bodies.back().get()};
+  parameters->conditional.phGraph_out = graph->out.data();
+  graph->nodes.push_back([condition, body = graph->bodies.back()] {
+    while (condition->value != 0 && sticky_error() == cudaSuccess) run_nodes(body->nodes);
     return sticky_error();
   });
+  *node = graph;
+  return cudaSuccess;
+}
+void cudaGraphSetConditional(cudaGraphConditionalHandle handle, unsigned value) {
+  reinterpret_cast<Condition*>(handle)->value = value;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   delete graph;

@@ -28,6 +28,7 @@ enum cudaError_t {
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchTimeout = 702,
   cudaErrorLaunchFailure = 719,
+  cudaErrorNotSupported = 801,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
   cudaErrorStreamCaptureUnjoined = 904,
@@ -72,11 +73,28 @@ struct cudaMemPoolProps {
   } location;
 };
 
+constexpr int cudaGraphNodeTypeConditional = 13;
+constexpr int cudaGraphCondTypeWhile = 1;
+constexpr unsigned cudaGraphCondAssignDefault = 1;
+#define CUDART_VERSION 13000
+
 using cudaStream_t = struct CudaStream*;
 using cudaEvent_t = struct CudaEvent*;
 using cudaGraph_t = struct CudaGraph*;
 using cudaGraphExec_t = struct CudaGraph*;
 using cudaMemPool_t = int*;
+using cudaGraphNode_t = struct CudaGraph*;  // the chain that it ends: chains are all that is known here
+using cudaGraphConditionalHandle = unsigned long long;
+struct cudaGraphEdgeData;
+struct cudaGraphNodeParams {
+  int type;
+  struct {
+    cudaGraphConditionalHandle handle;
+    int type;
+    unsigned size;
+    cudaGraph_t* phGraph_out;
+  } conditional;
+};
 
 inline constexpr unsigned cudaStreamNonBlocking = 1;
 inline constexpr unsigned cudaEventDisableTiming = 2;
@@ -142,6 +160,18 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphCreate(cudaGraph_t* graph, unsigned flags);
+cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
+                                       std::size_t count, cudaGraph_t child);
+cudaError_t cudaGraphAddNode(cudaGraphNode_t* node, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
+                             const cudaGraphEdgeData* edges, std::size_t count, cudaGraphNodeParams* parameters);
+cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle* handle, cudaGraph_t graph,
+                                             unsigned default_value, unsigned flags);
+cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t stream, cudaGraph_t graph, const cudaGraphNode_t* dependencies,
+                                          const cudaGraphEdgeData* edges, std::size_t count,
+                                          cudaStreamCaptureMode mode);
+/// Device code.
+void cudaGraphSetConditional(cudaGraphConditionalHandle handle, unsigned value);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 
 namespace cuda_on_cpu {
@@ -153,6 +183,9 @@ void set_schedule(Schedule schedule);
 void reset();
 /// The words of the last failed kernel.
 std::string last_message();
+
+/// From now on no graph may hold a conditional node, as before CUDA 12.4; or it may again.
+void forbid_conditional_nodes(bool forbidden);
 
 /// What was asked for since the program began.
 struct Counters {

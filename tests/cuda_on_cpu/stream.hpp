@@ -16,6 +16,12 @@ namespace cuda_on_cpu {
 
 using Work = std::function<cudaError_t()>;
 
+/// Of a conditional node: what it is when the graph is launched, and what kernels have made of it.
+struct Condition {
+  unsigned initial = 0;
+  unsigned value = 0;
+};
+
 /// A capture under way: its nodes in an order that keeps to every dependency, that of asking.
 struct Capture {
   CudaStream* origin = nullptr;
@@ -24,6 +30,7 @@ struct Capture {
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   std::thread::id thread;  ///< that began it
   bool is_invalid = false;
+  CudaGraph* target = nullptr;  ///< of a loop's body: the graph that the nodes go into
 };
 
 std::recursive_mutex& mutex();
@@ -68,5 +75,8 @@ struct CudaEvent {
 };
 
 struct CudaGraph {
-  std::vector<cuda_on_cpu::Work> nodes;
+  std::vector<cuda_on_cpu::Work> nodes;                               ///< one after the other
+  std::vector<std::shared_ptr<cuda_on_cpu::Condition>> conditions{};  ///< of its conditional nodes
+  std::vector<std::shared_ptr<CudaGraph>> bodies{};                   ///< likewise
+  std::vector<CudaGraph*> out{};                                      ///< what phGraph_out points to
 };

@@ -17,7 +17,7 @@ namespace lcx {
 ///                the body joins the breast stay in. All 0 where the image is constant or holds nothing
 ///                bright; all 1 where it shows no background at all, as in a tight crop.
 /// A mirrored image gives the mirrored mask.
-/// stream         for arrays on a GPU; waited for, since the work is done on the CPU
+/// stream         for arrays on a GPU; nothing waits for it
 /// Throws Error(kInvalidArgument) if the shapes or the devices differ.
 void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> mask, Stream stream = {});
 

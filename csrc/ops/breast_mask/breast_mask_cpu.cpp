@@ -37,29 +37,15 @@
 #include "core/simd.hpp"
 #include "ops/breast_mask/bit_image.hpp"
 #include "ops/breast_mask/breast_mask.hpp"
+#include "ops/breast_mask/breast_mask_impl.hpp"
 #include "ops/breast_mask/levels.hpp"
 
 namespace lcx::cpu {
 namespace {
 
-// 3 x 3 neighbouring means, over 5 x 5 pixels each, within this many levels of each other are flat.
-constexpr int kFlatRange = 16;
-// Half the window, in levels, in which flat pixels count as one background.
-constexpr int kModeHalfWindow = 8;
-// The skin starts this many levels above the background: 1.5 %. More loses the skin line of films (a fading 2
-// to 5 % of the range), less follows their haze.
-constexpr int kSkinStep = 15;
-// ... or this many times the median deviation below the background, some 4 standard deviations of its noise.
-constexpr int kSpreadsAbove = 6;
-// A column whose dark level is above this is no light leak but tissue from top to bottom.
-constexpr int kLeakLevel = 256;
-
 using Histogram = std::array<std::int64_t, kLevels + 1>;
 
 // --- Background ---
-
-/// Marks a pixel whose surroundings are not flat.
-constexpr std::uint16_t kNotFlat = 0xffff;
 
 LCX_SIMD_CLONES void sum_down(const std::array<const std::uint16_t*, 5>& rows, std::int64_t width,
                               std::uint16_t* sums) {
@@ -194,7 +180,7 @@ std::optional<int> background_threshold(LevelsView levels) {
   keep_near(all.data(), mode.centre, levels.size(), means.data());
   const int background = median_up_to(means, kLevels);
   const int spread = background - median_up_to(all, background);
-  const int threshold = background + std::max(kSkinStep, kSpreadsAbove * spread);
+  const int threshold = skin_threshold(background, spread);
   if (4 * mode.count < count_at_most(all, static_cast<std::uint16_t>(std::min(threshold, kLevels)))) {
     return std::nullopt;
   }
@@ -208,7 +194,7 @@ int leak_threshold(std::vector<std::uint16_t>& column, int threshold) {
   std::nth_element(column.begin(), rank, column.end());
   const int dark = *rank;
   if (dark <= threshold) return 0;
-  const int raised = dark + dark / 4 + kSkinStep;
+  const int raised = raised_threshold(dark);
   const auto near = std::count_if(column.begin(), column.end(), [&](int level) { return level <= raised; });
   return dark <= kLeakLevel && 12 * near >= height ? raised : threshold;
 }
@@ -281,7 +267,7 @@ void breast_mask(TensorView<const float, 2> image, TensorView<std::uint8_t, 2> m
   const std::vector<std::uint16_t> quantised = quantise(image);
   Rectangle area{};
   const LevelsView levels = without_frames({quantised.data(), image.shape}, area);
-  const std::int64_t radius = (std::max(image.shape[0], image.shape[1]) + 32) / 64;
+  const std::int64_t radius = shape_radius(image.shape[0], image.shape[1]);
   const BitImage breast = levels.empty() ? BitImage(0, 0) : breast_of_content(levels, radius);
   std::vector<std::uint8_t> flags(static_cast<std::size_t>(64 * breast.words_per_row()));
   for (std::int64_t y = 0; y < mask.shape[0]; ++y) {

@@ -7,15 +7,10 @@
 
 #include "core/select.hpp"
 #include "core/simd.hpp"
+#include "ops/breast_mask/breast_mask_impl.hpp"
 
 namespace lcx::cpu {
 namespace {
-
-constexpr std::int64_t kWhitePercentile = 99;
-// At most this is black, in levels: 1 % of the range, above JPEG ringing and the noise of a black frame.
-constexpr int kBlackLevel = 10;
-// A white frame ends in a fall of at least this to below this, in levels: a quarter of the range.
-constexpr int kFrameFall = 256;
 
 // --- Quantisation ---
 
@@ -53,21 +48,12 @@ LCX_SIMD_CLONES void extend_range(const float* values, std::int64_t count, Range
 }
 
 LCX_SIMD_CLONES void quantise_fine(const float* values, std::int64_t count, Range range, std::uint16_t* fine) {
-  const double low = range.low;
-  const double scale = 65535.0 / (static_cast<double>(range.high) - low);
-  for (std::int64_t i = 0; i < count; ++i) {
-    float value = values[i];
-    value = value >= range.low ? value : range.low;  // NaN too
-    value = value <= range.high ? value : range.high;
-    fine[i] = static_cast<std::uint16_t>(static_cast<std::int32_t>((static_cast<double>(value) - low) * scale));
-  }
+  const FineScale fine_range = fine_scale(range.low, range.high);
+  for (std::int64_t i = 0; i < count; ++i) fine[i] = fine_level(fine_range, values[i]);
 }
 
 LCX_SIMD_CLONES void quantise_coarse(std::uint16_t* levels, std::int64_t count, std::uint64_t gain) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::uint64_t level = (levels[i] * gain) >> 16;
-    levels[i] = static_cast<std::uint16_t>(level < kLevels ? level : kLevels);
-  }
+  for (std::int64_t i = 0; i < count; ++i) levels[i] = coarse_level(levels[i], gain);
 }
 
 }  // namespace
@@ -88,8 +74,7 @@ std::vector<std::uint16_t> quantise(TensorView<const float, 2> image) {
     quantise_fine(row(y), width, range, levels.data() + y * width);
   }
   const std::uint64_t white = value_at_rank(levels, (image.size() - 1) * kWhitePercentile / 100);
-  const std::uint64_t gain = (std::uint64_t{kLevels} << 16) / (white ? white : 65535);
-  quantise_coarse(levels.data(), image.size(), gain);
+  quantise_coarse(levels.data(), image.size(), level_gain(white));
   return levels;
 }
 
@@ -115,7 +100,7 @@ Line column_of(LevelsView levels, const Rectangle& area, std::int64_t x) {
 bool is_black(const Line& line) {
   std::int64_t bright = 0;
   for (std::int64_t i = 0; i < line.length; ++i) bright += line[i] > kBlackLevel;
-  return 50 * bright <= line.length;
+  return is_black_line(bright, line.length);
 }
 
 void peel_black(LevelsView levels, Rectangle& area) {
@@ -135,7 +120,7 @@ std::int64_t white_depth(std::int64_t count, const LineAt& line_at) {
     const Line inner = line_at(i + 3);
     std::int64_t falls = 0;
     for (std::int64_t k = 0; k < outer.length; ++k) {
-      falls += outer[k] - inner[k] >= kFrameFall && inner[k] < kFrameFall;
+      falls += is_frame_fall(outer[k], inner[k]);
     }
     if (4 * falls >= outer.length) depth = i + 2;
   }

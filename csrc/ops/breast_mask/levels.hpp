@@ -4,12 +4,9 @@
 #include <vector>
 
 #include "core/tensor_view.hpp"
+#include "ops/breast_mask/breast_mask_impl.hpp"
 
 namespace lcx::cpu {
-
-// Grey levels run from 0, the darkest pixel, to this, the 99th percentile: letters may be much brighter than
-// the breast, and must not compress its range.
-constexpr int kLevels = 1023;
 
 using LevelsView = TensorView<const std::uint16_t, 2>;
 

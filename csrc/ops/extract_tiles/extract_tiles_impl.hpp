@@ -14,7 +14,7 @@ struct AffineClip {
   float bias;
 };
 
-inline AffineClip affine_clip(const Normalisation& n) {
+LCX_HOST_DEVICE inline AffineClip affine_clip(const Normalisation& n) {
   return {n.low, 1.0F / (n.high - n.low), 1.0F / n.deviation, -n.mean / n.deviation};
 }
 

@@ -15,6 +15,8 @@ struct LesionOptions {
   float high = 0.5F;          ///< a lesion holds at least one pixel this high
   std::int64_t min_area = 1;  ///< pixels, after hole filling
   bool fill_holes = true;
+
+  friend bool operator==(const LesionOptions&, const LesionOptions&) = default;
 };
 
 /// One entry per lesion, in raster order of its first pixel.

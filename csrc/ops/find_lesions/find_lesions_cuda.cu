@@ -117,6 +117,12 @@ std::size_t find_lesions_workspace_bytes(std::int64_t height, std::int64_t width
   return counter.peak();
 }
 
+std::size_t lesion_result_bytes(LesionCapacity capacity) {
+  Workspace counter;
+  take_output(counter, capacity);
+  return counter.peak();
+}
+
 DeviceLesions enqueue_find_lesions(TensorView<const float, 2> map, const LesionOptions& options,
                                    LesionCapacity capacity, Workspace& workspace, Stream stream) {
   const Memory memory = take(workspace, map.shape[0], map.shape[1], capacity);

@@ -25,6 +25,8 @@ struct DeviceLesions {
 };
 
 std::size_t find_lesions_workspace_bytes(std::int64_t height, std::int64_t width, LesionCapacity capacity);
+/// At least DeviceLesions::bytes.
+std::size_t lesion_result_bytes(LesionCapacity capacity);
 
 /// lcx::find_lesions put on the stream: allocates nothing, waits for nothing.
 DeviceLesions enqueue_find_lesions(TensorView<const float, 2> map, const LesionOptions& options,
