@@ -1,10 +1,10 @@
 """Measure lcx_fast on a GPU beside its peers; ``gpu.sh`` builds and tests first and then runs this.
 
-    python benchmarks/gpu_run.py [--quick] [--once] [--emulate] [--size HxW] [--out DIR]
+    python benchmarks/gpu_run.py [--quick] [--once] [--emulate] [--size HxW] [--films DIR] [--out DIR]
 
 Kernels are timed between CUDA events, inputs in turns so that none is still in the second-level cache; what gives its
 result to the host is timed until it is there. Bandwidth is what must be read and written at least, over the time, as a
-share of a copy's on the same card.
+share of a copy's on the same card. Exit codes: 0 done, 1 a result is not the CPU's, 2 bad usage.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import gpu_bars
+import gpu_identity
 import gpu_jobs
 import gpu_peers
 import numpy as np
@@ -26,7 +28,7 @@ from gpu_jobs import Row, attempt
 
 import lcx_fast
 from lcx_fast import LcxError
-from lcx_fast.model import model_path, read_model_spec
+from lcx_fast.model import ModelSpec, model_path, read_model_spec
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -36,6 +38,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--emulate", action="store_true", help="on the CPU's emulation of CUDA; measures nothing")
     parser.add_argument("--size", default="4096x3328", metavar="HxW", help="of the film in pixels (default: 4096x3328)")
     parser.add_argument("--streams", type=int, default=4, help="films at once (default: 4)")
+    parser.add_argument(
+        "--films",
+        type=Path,
+        default=Path("demo/films"),
+        metavar="DIR",
+        help="a sample exam's DICOM files, where there are",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="write results.json and table.md here")
     options = parser.parse_args(arguments)
     height, _, width = options.size.partition("x")
@@ -59,13 +68,45 @@ def detector_on_gpu() -> tuple[Any, str]:
     return lcx_fast.Detector(spec, engine), f"Torch's network stands in for TensorRT: {reason}"
 
 
+def detector_of_nothing(spec: ModelSpec) -> Any:
+    """For the emulation: a network that does nothing, so that everything round it can be run."""
+    from lcx_fast.gpu_line import GpuEngine
+
+    shapes = (1, 1, *spec.tile_shape), (1, len(spec.outputs), *spec.tile_shape)
+    return lcx_fast.Detector(spec, GpuEngine("nothing", lambda *_: None, *shapes))
+
+
+def identity(options: argparse.Namespace, device: Any, detector: Any) -> list[Row]:
+    """Whether results are the CPU's; the rows' fact ``differing`` says of how many they are not."""
+    masks = 3 if options.once or not device.is_real else 1000 if options.quick else 10_000
+    mammograms: list[Any] = gpu_jobs.exam(options.shape, 1 if options.once or not device.is_real else 4)
+    if device.is_real and not options.once:
+        mammograms += [lcx_fast.read_mammogram(path) for path in sorted(options.films.glob("*.dcm"))]
+    jobs = {
+        f"identity, {masks} random masks": lambda: gpu_identity.random_masks(device, masks),
+        f"identity, {len(mammograms)} films": lambda: gpu_identity.films(detector, mammograms),
+    }
+    rows = []
+    for job, compare in jobs.items():
+        if detector is None and "films" in job:
+            continue
+
+        def row(job: str = job, compare: Any = compare) -> Row:
+            verdict = compare()
+            return Row(job, "lcx_fast", None, note=str(verdict), facts={"differing": sum(verdict.differing.values())})
+
+        rows.append(attempt(job, "lcx_fast", row))
+    return rows
+
+
 def measure(options: argparse.Namespace, device: Any) -> list[Row]:
     rounds = 1 if options.once else 20 if options.quick else 100
     films = 2 if options.once or not device.is_real else 100 if options.quick else 1000
     rows = list(gpu_jobs.kernels(device, options.shape, rounds))
-    if not device.is_real:
-        return rows
     spec = read_model_spec(model_path(None))
+    if not device.is_real:
+        return rows + identity(options, device, detector_of_nothing(spec))
+    detector = None
     try:
         detector, note = detector_on_gpu()
     except Exception as error:  # without a network the kernels' figures still stand
@@ -76,6 +117,7 @@ def measure(options: argparse.Namespace, device: Any) -> list[Row]:
         engine = detector.engine
         rows.append(attempt("network, one tile", engine.name, lambda: gpu_jobs.network_alone(device, engine, rounds)))
         rows += gpu_jobs.line(detector, device, options.shape, films, options.streams)
+    rows += identity(options, device, detector)
     if not options.once:
         rows += gpu_peers.rows(device, spec.path, spec.tile_shape, options.shape, rounds)
     return rows
@@ -121,17 +163,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "film": list(options.shape),
         "rows": [row.to_dict() for row in rows],
     }
-    document = _without_nan(document)
+    document: dict[str, Any] = _without_nan(document)
     facts = ", ".join(f"{name} {value}" for name, value in document["device"].items() if value is not None)
     text = f"{facts}\n\n{table(rows, copy_speed)}\n"
-    if not document["measured"]:
+    if document["measured"]:
+        bars = gpu_bars.bars(rows, copy_speed=copy_speed, upload_ms=2e-6 * options.shape[0] * options.shape[1] / upload)
+        document["bars"] = [bar.to_dict() for bar in bars]
+        text += f"\n{gpu_bars.table(bars)}\n"
+    else:
         text = "NOT MEASURED: everything was run once to see that it runs.\n\n" + text
     print(text)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
         (options.out / "results.json").write_text(json.dumps(document, indent=1, allow_nan=False) + "\n")
         (options.out / "table.md").write_text(text)
-    return 0
+    # A comparison that could not be made is no equality.
+    return 1 if any(row.job.startswith("identity") and row.facts.get("differing") != 0 for row in rows) else 0
 
 
 if __name__ == "__main__":

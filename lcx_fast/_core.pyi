@@ -516,6 +516,7 @@ def resample(
         typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"]
     ],
     threads: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.Any = None,
 ) -> list: ...
 def rle_iou(
     predicted: collections.abc.Sequence[Rle],

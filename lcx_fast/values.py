@@ -14,22 +14,23 @@ from . import _core
 Array = Any
 
 
-def resample(image: Array, *, scale: tuple[float, float], threads: int = 0) -> NDArray[np.float32]:
+def resample(image: Array, *, scale: tuple[float, float], threads: int = 0, stream: Any = None) -> NDArray[np.float32]:
     """Area-average an image to a coarser (or finer) grid.
 
     Args:
         image: [H, W]; uint8, uint16, int16 or float32, any strides, not empty.
         scale: image pixels per result pixel along y and x, 1/64 to 4096.
         threads: most threads to use; 0 = all.
+        stream: for an image on a GPU, as for the other operations.
 
     Returns:
-        float32 [ceil(H / scale_y), ceil(W / scale_x)].
+        float32 [ceil(H / scale_y), ceil(W / scale_x)], where the image is.
     """
-    return resample_many(image, scales=[scale], threads=threads)[0]
+    return resample_many(image, scales=[scale], threads=threads, stream=stream)[0]
 
 
 def resample_many(
-    image: Array, *, scales: Sequence[tuple[float, float]], threads: int = 0
+    image: Array, *, scales: Sequence[tuple[float, float]], threads: int = 0, stream: Any = None
 ) -> list[NDArray[np.float32]]:
     """``resample`` to several grids, the image read from memory once.
 
@@ -37,11 +38,12 @@ def resample_many(
         image: as in ``resample``.
         scales: of each grid.
         threads: as in ``resample``.
+        stream: as in ``resample``.
 
     Returns:
         One array for each scale.
     """
-    return _core.resample(image, scales=list(scales), threads=threads)
+    return _core.resample(image, scales=list(scales), threads=threads, stream=stream)
 
 
 def spread_mask(

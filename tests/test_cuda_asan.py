@@ -16,8 +16,12 @@ FLAGS = "-fsanitize=address -fno-omit-frame-pointer -g1"
 
 @pytest.fixture(scope="module")
 def program():
-    folder = fake_cuda.build_folder(f"-DCMAKE_CXX_FLAGS={FLAGS}", name="asan", target="cuda_on_cpu_kernels")
-    return next(folder.glob("**/cuda_on_cpu_kernels"))
+    return build("cuda_on_cpu_kernels")
+
+
+def build(target):
+    folder = fake_cuda.build_folder(f"-DCMAKE_CXX_FLAGS={FLAGS}", name="asan", target=target)
+    return next(folder.glob(f"**/{target}"))
 
 
 def run(program, mode):
@@ -31,6 +35,14 @@ def test_kernels_stay_within_their_arrays(program, seed):
     done = run(program, seed)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == "0 differ\n"
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_operations_on_a_stream_do_too(seed):
+    done = run(build("cuda_on_cpu_steady"), seed)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == "0 wrong\n"
 
 
 def test_a_planted_overrun_is_seen(program):

@@ -100,3 +100,10 @@ def test_wrong_calls_return_errors(run):
         "cudaErrorMemoryAllocation",
         "cudaErrorInvalidResourceHandle",
     ]
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_operations_on_a_stream_allocate_nothing_and_wait_for_nothing(seed):
+    program = next(fake_cuda.built().glob("**/cuda_on_cpu_steady"))
+    done = subprocess.run([program, seed], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "0 wrong\n" and done.returncode == 0, done.stdout + done.stderr

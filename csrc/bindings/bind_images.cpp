@@ -14,23 +14,28 @@
 namespace lcx::bindings {
 namespace {
 
-py::list bind_resample(const py::object& image, const std::vector<std::array<double, 2>>& scales, int threads) {
-  const py::array pixels = as_array(image, "image");
+py::list bind_resample(const py::object& image, const std::vector<std::array<double, 2>>& scales, int threads,
+                       const py::object& stream) {
+  Call call(stream);
+  const Array pixels = call.array(image, "image");
   py::list results;
   dispatch<2, std::uint8_t, std::uint16_t, std::int16_t, float>(pixels, "image", [&](auto image_view) {
     require_argument(!image_view.empty(), "image is ", shape_text(image_view.shape), "; it must not be empty");
     std::vector<TensorView<float, 2>> averages;
+    std::vector<Result<float, 2>> made;
     for (const auto& scale : scales) {
       // Checked again by the operation; here so that no absurd array is asked for.
       require_argument(scale[0] >= 1.0 / 64 && scale[1] >= 1.0 / 64, "scale ", scale[0], ", ", scale[1],
                        "; must be within 1/64 and 4096 image pixels per grid pixel");
-      auto [array, averages_view] = make_array<float, 2>(grid_shape(image_view.shape, scale));
-      results.append(array);
-      averages.push_back(averages_view);
+      made.push_back(call.make<float, 2>(grid_shape(image_view.shape, scale), false));
+      averages.push_back(made.back().view);
     }
-    const py::gil_scoped_release release;
-    using Pixel = std::remove_const_t<std::remove_pointer_t<decltype(image_view.data)>>;
-    resample<Pixel>(image_view, scales, averages, threads);
+    {
+      const py::gil_scoped_release release;
+      using Pixel = std::remove_const_t<std::remove_pointer_t<decltype(image_view.data)>>;
+      resample<Pixel>(image_view, scales, averages, threads, call.stream());
+    }
+    for (const auto& result : made) results.append(result.get());
   });
   return results;
 }
@@ -68,7 +73,8 @@ double bind_image_score(const py::object& probability, const py::object& mask, d
 }  // namespace
 
 void bind_images(py::module_& module) {
-  module.def("resample", &bind_resample, py::arg("image"), py::kw_only(), py::arg("scales"), py::arg("threads"));
+  module.def("resample", &bind_resample, py::arg("image"), py::kw_only(), py::arg("scales"), py::arg("threads"),
+             py::arg("stream") = py::none());
   module.def("spread_mask", &bind_spread_mask, py::arg("mask"), py::arg("shape"), py::kw_only(), py::arg("scale"),
              py::arg("image_shape"));
   module.def("percentiles", &bind_percentiles, py::arg("values"), py::arg("ranks"), py::kw_only(), py::arg("mask"),

@@ -52,6 +52,51 @@ __global__ void pack_bits(TensorView<const T, 2> pixels, Low is_low, High is_hig
   if (high.words != nullptr) high.words[at] = own_high;
 }
 
+/// A bit for each of four bytes that is not 0.
+__device__ inline std::uint32_t nonzero_bytes(std::uint32_t bytes) {
+  const std::uint32_t flags = (((bytes & 0x7f7f7f7fU) + 0x7f7f7f7fU) | bytes) >> 7 & 0x01010101U;
+  return flags * 0x01020408U >> 24;  // no two of the sixteen products share a bit
+}
+
+/// The bits of sixteen bytes of a row that is `width` long, from `x` on; 0 past its end.
+__device__ inline std::uint32_t sixteen_bits(const std::uint8_t* row, std::int32_t x, std::int32_t width) {
+  const std::uint8_t* at = row + x;
+  const auto misaligned = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(at) & 15U);
+  if (misaligned == 0 && x + 16 <= width) {
+    const auto wide = *reinterpret_cast<const uint4*>(at);
+    return nonzero_bytes(wide.x) | nonzero_bytes(wide.y) << 4 | nonzero_bytes(wide.z) << 8 |
+           nonzero_bytes(wide.w) << 12;
+  }
+  std::uint32_t bits = 0;
+  // Words of four bytes that begin up to three before ours: they must not leave the row.
+  if (x >= 4 && x + 20 <= width) {
+    const auto* words = reinterpret_cast<const std::uint32_t*>(at - (misaligned & 3U));
+    std::uint32_t low = words[0];
+    for (int k = 0; k < 4; ++k) {
+      const std::uint32_t high = words[k + 1];
+      bits |= nonzero_bytes(__funnelshift_r(low, high, 8 * (misaligned & 3U))) << (4 * k);
+      low = high;
+    }
+    return bits;
+  }
+  for (std::int32_t k = 0; k < 16 && x + k < width; ++k) bits |= (at[k] != 0 ? 1U : 0U) << k;
+  return bits;
+}
+
+// Dense rows of bytes: a lane takes sixteen of them, and two lanes a word.
+__global__ void pack_bytes(TensorView<const std::uint8_t, 2> pixels, DeviceBits bits) {
+  const int lane = static_cast<int>(threadIdx.x & 31);
+  const std::int64_t warp = thread_number() / 32;
+  const std::int32_t row_chunks = (bits.row_words + 15) / 16;
+  if (warp >= static_cast<std::int64_t>(bits.height) * row_chunks) return;
+  const std::int64_t y = warp / row_chunks;
+  const std::int32_t column = static_cast<std::int32_t>(warp % row_chunks) * 16 + lane / 2;
+  const std::uint32_t own =
+      sixteen_bits(pixels.data + y * pixels.strides[0], 32 * column + 16 * (lane & 1), bits.width);
+  const std::uint32_t next = __shfl_down_sync(kAllLanes, own, 1);
+  if ((lane & 1) == 0 && column < bits.row_words) bits.words[y * bits.row_words + column] = own | next << 16;
+}
+
 __global__ void complement_bits(DeviceBits from, DeviceBits to) {
   const std::int64_t word = thread_number();
   if (word >= from.word_count()) return;
@@ -285,7 +330,13 @@ DeviceComponents take_components(Workspace& workspace, DeviceBits bits) {
 }
 
 void enqueue_nonzero_bits(TensorView<const std::uint8_t, 2> mask, DeviceBits bits, Stream stream) {
-  enqueue_pack(mask, IsNonzero{}, IsNonzero{}, bits, DeviceBits{}, stream);
+  if (mask.strides[1] != 1) {
+    enqueue_pack(mask, IsNonzero{}, IsNonzero{}, bits, DeviceBits{}, stream);
+    return;
+  }
+  const std::int64_t warps = static_cast<std::int64_t>(bits.height) * ((bits.row_words + 15) / 16);
+  LCX_LAUNCH(pack_bytes, warp_blocks_for(warps), kThreadsPerBlock, 0, to_cuda(stream), mask, bits);
+  LCX_CUDA_CHECK(cudaGetLastError());
 }
 
 void enqueue_threshold_bits(TensorView<const float, 2> map, float low, float high, DeviceBits low_bits,

@@ -91,17 +91,35 @@ __global__ void add_areas(DeviceComponents components, std::int32_t* areas) {
   if (root >= 0) atomicAdd(areas + root, area);
 }
 
+/// Four bytes of 0 or 1 from the lowest four bits.
+__device__ inline std::uint32_t bytes_of_bits(std::uint32_t bits) {
+  return ((bits & 0xfU) * 0x00204081U) & 0x01010101U;
+}
+
+// A lane writes the sixteen bytes of half a word where rows are aligned for it, else a warp writes a word's 32 bytes in
+// turn, so that either way what a warp writes lies side by side.
 __global__ void unpack_bits(DeviceBits bits, TensorView<std::uint8_t, 2> mask) {
   const int lane = static_cast<int>(threadIdx.x & 31);
-  const std::int64_t first = thread_number() / 32 * 32;
-  const std::int64_t own = first + lane;
-  const std::uint32_t own_bits = own < bits.word_count() ? bits.words[own] : 0;
-  for (int k = 0; k < 32; ++k) {
-    const std::uint32_t word = __shfl_sync(kAllLanes, own_bits, k);
-    if (first + k >= bits.word_count()) continue;
-    const std::int64_t y = (first + k) / bits.row_words;
-    const std::int64_t x = (first + k) % bits.row_words * 32 + lane;
-    if (x < bits.width) mask.data[y * mask.strides[0] + x] = static_cast<std::uint8_t>(word >> lane & 1U);
+  const std::int32_t row_chunks = (bits.row_words + 15) / 16;
+  const std::int64_t warp = thread_number() / 32;
+  if (warp >= static_cast<std::int64_t>(bits.height) * row_chunks) return;
+  const std::int64_t y = warp / row_chunks;
+  const std::int32_t first = static_cast<std::int32_t>(warp % row_chunks) * 16;
+  std::uint8_t* row = mask.data + y * mask.strides[0];
+  const std::int32_t column = first + lane / 2;
+  const std::uint32_t own = column < bits.row_words ? bits.words[y * bits.row_words + column] : 0;
+  const bool is_aligned = (reinterpret_cast<std::uintptr_t>(row) & 15U) == 0;
+  const std::int32_t x = 32 * column + 16 * (lane & 1);
+  if (is_aligned && x + 16 <= bits.width) {
+    const std::uint32_t half = lane & 1 ? own >> 16 : own;
+    *reinterpret_cast<uint4*>(row + x) =
+        make_uint4(bytes_of_bits(half), bytes_of_bits(half >> 4), bytes_of_bits(half >> 8), bytes_of_bits(half >> 12));
+  }
+  const std::int32_t done = is_aligned ? bits.width / 16 * 16 : 0;
+  for (int k = 0; k < 16; ++k) {
+    const std::uint32_t word = __shfl_sync(kAllLanes, own, 2 * k);
+    const std::int32_t at = 32 * (first + k) + lane;
+    if (at >= done && at < bits.width) row[at] = static_cast<std::uint8_t>(word >> lane & 1U);
   }
 }
 
@@ -167,7 +185,8 @@ void enqueue_fill(DeviceBits bits, const DeviceFill& scratch, Stream stream) {
 }
 
 void enqueue_unpack(DeviceBits bits, TensorView<std::uint8_t, 2> mask, Stream stream) {
-  LCX_LAUNCH(unpack_bits, blocks_for(bits.word_count()), kThreadsPerBlock, 0, to_cuda(stream), bits, mask);
+  const std::int64_t warps = static_cast<std::int64_t>(bits.height) * ((bits.row_words + 15) / 16);
+  LCX_LAUNCH(unpack_bits, warp_blocks_for(warps), kThreadsPerBlock, 0, to_cuda(stream), bits, mask);
   LCX_CUDA_CHECK(cudaGetLastError());
 }
 

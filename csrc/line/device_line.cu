@@ -102,15 +102,16 @@ template <typename T>
 void DeviceLine::State::send(TensorView<const T, 2> image, const FilmSize& size) const {
   const std::int64_t width = image.shape[1];
   const std::int64_t piece = std::max<std::int64_t>(1, kPieceBytes / (width * static_cast<std::int64_t>(sizeof(T))));
-  T* const host = size.pixels_host().template as<T>();
-  T* const target = size.pixels().template as<T>();
+  const TensorView<T, 2> host = size.pixels_host<T>();
+  const TensorView<T, 2> target = size.pixels<T>();
   parallel_for(image.shape[0], piece, threads, [&](std::int64_t begin, std::int64_t end) {
     const DeviceGuard guard(device);
     for (std::int64_t first = begin; first < end; first += piece) {
       const std::int64_t last = std::min(first + piece, end);
-      for (std::int64_t y = first; y < last; ++y) gather_row(image, y, host + y * width);
-      LCX_CUDA_CHECK(cudaMemcpyAsync(target + first * width, host + first * width,
-                                     static_cast<std::size_t>((last - first) * width) * sizeof(T),
+      for (std::int64_t y = first; y < last; ++y) gather_row(image, y, host.row(y));
+      // Rows and what is between them, but for the last one's.
+      const std::int64_t count = (last - first - 1) * host.strides[0] + width;
+      LCX_CUDA_CHECK(cudaMemcpyAsync(target.row(first), host.row(first), static_cast<std::size_t>(count) * sizeof(T),
                                      cudaMemcpyHostToDevice, to_cuda(stream)));
     }
   });

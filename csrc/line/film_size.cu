@@ -4,25 +4,14 @@
 #include "line/film_size.cuh"
 #include "ops/blend_tiles/blend_tiles_cuda.cuh"
 #include "ops/breast_mask/breast_mask_cuda.cuh"
-#include "ops/extract_tiles/extract_tiles_cuda.cuh"
 #include "ops/percentiles/percentiles_cuda.cuh"
+#include "ops/resample/resample_cuda.cuh"
 
 namespace lcx {
 namespace {
 
 std::size_t bytes_of(std::array<std::int64_t, 2> shape, std::size_t item) {
   return static_cast<std::size_t>(shape[0] * shape[1]) * item;
-}
-
-/// The grid of an image on which it is one tile.
-TileGrid make_whole_grid(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale) {
-  TileGrid grid;
-  grid.image_shape = image_shape;
-  grid.scale = scale;
-  grid.shape = grid.tile_shape = grid_shape(image_shape, scale);
-  grid.row_starts = grid.column_starts = {0};
-  grid.present = {1};
-  return grid;
 }
 
 /// Starts of tiles and ranges of the mask, and room for the tiles' origins; `layout` points into it.
@@ -65,17 +54,19 @@ FilmSize::FilmSize(const FilmSizeKey& key, std::size_t pixel_bytes, DeviceNetwor
   const FilmSettings& settings = key_.settings;
   const std::array<std::int64_t, 2> tile_shape{network.input_shape()[2], network.input_shape()[3]};
   grid_ = plan_tiles(key_.shape, settings.grid_scale, tile_shape, settings.overlap, {});
-  coarse_grid_ = make_whole_grid(key_.shape, settings.coarse_scale);
-  whole_grid_ = make_whole_grid(key_.shape, settings.grid_scale);
+  coarse_shape_ = grid_shape(key_.shape, settings.coarse_scale);
+  const auto word = static_cast<std::int64_t>(16 / pixel_bytes);
+  row_step_ = (key_.shape[1] + word - 1) / word * word;
+  const std::size_t image_bytes = bytes_of({key_.shape[0], row_step_}, pixel_bytes);
   const std::size_t tile_bytes = bytes_of(tile_shape, sizeof(float));
   const auto channels = static_cast<std::size_t>(channels_);
   numbers_at_ = (sizeof(FilmFindings) + 15) / 16 * 16;
   mask_at_ = numbers_at_ + grid_.present.size() * sizeof(std::int32_t);
-  const std::size_t report_bytes = mask_at_ + bytes_of(coarse_grid_.shape, 1);
+  const std::size_t report_bytes = mask_at_ + bytes_of(coarse_shape_, 1);
 
-  pixels_host_ = PinnedMemory(bytes_of(key_.shape, pixel_bytes), device);
-  pixels_ = DeviceMemory(bytes_of(key_.shape, pixel_bytes), device);
-  coarse_ = DeviceMemory(bytes_of(coarse_grid_.shape, sizeof(float)), device);
+  pixels_host_ = PinnedMemory(image_bytes, device);
+  pixels_ = DeviceMemory(image_bytes, device);
+  coarse_ = DeviceMemory(bytes_of(coarse_shape_, sizeof(float)), device);
   averages_ = DeviceMemory(bytes_of(grid_.shape, sizeof(float)), device);
   report_host_ = PinnedMemory(report_bytes, device);
   report_ = DeviceMemory(report_bytes, device);
@@ -87,7 +78,7 @@ FilmSize::FilmSize(const FilmSizeKey& key, std::size_t pixel_bytes, DeviceNetwor
   lesions_host_ = PinnedMemory(cuda::lesion_result_bytes({}), device);
   maps_host_ = PinnedMemory(channels * bytes_of(grid_.shape, sizeof(float)), device);
   maps_ = DeviceMemory(channels * bytes_of(grid_.shape, sizeof(float)), device);
-  scratch_ = DeviceMemory(scratch_bytes(coarse_grid_.shape, grid_.shape), device);
+  scratch_ = DeviceMemory(scratch_bytes(coarse_shape_, grid_.shape), device);
 
   const auto send = [&](const auto& values) {
     const std::size_t bytes = values.size() * sizeof(values[0]);
@@ -95,8 +86,7 @@ FilmSize::FilmSize(const FilmSizeKey& key, std::size_t pixel_bytes, DeviceNetwor
     upload(memory.template as<void>(), values.data(), bytes, stream);
     return memory;
   };
-  one_tile_table_ = send(grid_table(whole_grid_));  // every grid of one tile has the same
-  table_ = send(make_table(grid_, coarse_grid_.shape));
+  table_ = send(make_table(grid_, coarse_shape_));
   weights_ = send(cuda::blend_weights(grid_, weights));
   auto* numbers = reinterpret_cast<std::int32_t*>(report_.as<char>() + numbers_at_);
   layout_ = make_layout(grid_, table_.as<std::int32_t>(), numbers);
@@ -109,7 +99,7 @@ const std::int32_t* FilmSize::tile_numbers() const {
 const std::uint8_t* FilmSize::mask() const { return report_host_.as<std::uint8_t>() + mask_at_; }
 
 TensorView<std::uint8_t, 2> FilmSize::device_mask() const {
-  return {report_.as<std::uint8_t>() + mask_at_, coarse_grid_.shape, device_};
+  return {report_.as<std::uint8_t>() + mask_at_, coarse_shape_, device_};
 }
 
 std::optional<Lesions> FilmSize::lesions() const {
@@ -119,8 +109,8 @@ std::optional<Lesions> FilmSize::lesions() const {
 
 std::size_t FilmSize::device_bytes() const {
   std::size_t bytes = 0;
-  for (const DeviceMemory* memory : {&pixels_, &coarse_, &averages_, &one_tile_table_, &table_, &report_, &window_,
-                                     &index_, &tile_, &output_, &outputs_, &maps_, &weights_, &scratch_}) {
+  for (const DeviceMemory* memory : {&pixels_, &coarse_, &averages_, &table_, &report_, &window_, &index_, &tile_,
+                                     &output_, &outputs_, &maps_, &weights_, &scratch_}) {
     bytes += memory->bytes();
   }
   return bytes;
@@ -131,18 +121,12 @@ std::size_t FilmSize::pinned_bytes() const {
 }
 
 template <typename T>
-void FilmSize::enqueue_average(const TileGrid& grid, const DeviceMemory& to) const {
-  const TensorView<const T, 2> pixels(pixels_.as<T>(), key_.shape, device_);
-  const TensorView<float, 4> averages(to.as<float>(), {1, 1, grid.shape[0], grid.shape[1]}, device_);
-  cuda::enqueue_extract_tiles(pixels, device_grid(grid, one_tile_table_.as<std::int32_t>()), std::nullopt, {}, 0,
-                              averages, stream_);
-}
-
-template <typename T>
-void FilmSize::enqueue_until_tiles(const TensorView<const float, 2>& coarse) {
+void FilmSize::enqueue_until_tiles() const {
   const FilmSettings& settings = key_.settings;
-  enqueue_average<T>(coarse_grid_, coarse_);
-  enqueue_average<T>(whole_grid_, averages_);
+  const TensorView<float, 2> coarse(coarse_.as<float>(), coarse_shape_, device_);
+  const TensorView<float, 2> averages(averages_.as<float>(), grid_.shape, device_);
+  cuda::enqueue_resample<T>(pixels<const T>(), settings.coarse_scale, coarse, stream_);
+  cuda::enqueue_resample<T>(pixels<const T>(), settings.grid_scale, averages, stream_);
   Workspace workspace(scratch_.as<void>(), scratch_.bytes());
   {
     const Workspace::Scope scope(workspace);
@@ -191,14 +175,13 @@ void FilmSize::warm_up(DeviceNetwork& network) const {
 
 template <typename T>
 void FilmSize::record(DeviceNetwork& network) {
-  const TensorView<const float, 2> coarse(coarse_.as<float>(), coarse_grid_.shape, device_);
   CountedLoop loop;
   loop.count = &report_.as<FilmFindings>()->tiles;
   loop.most = static_cast<std::int32_t>(grid_.present.size());
   loop.index = index_.as<std::int32_t>();
   loop.body = [&] { enqueue_tile(network); };
   graph_ = std::make_unique<CudaGraph>(
-      device_, stream_, [&] { enqueue_until_tiles<T>(coarse); }, loop, [&] { enqueue_after_tiles(); });
+      device_, stream_, [&] { enqueue_until_tiles<T>(); }, loop, [&] { enqueue_after_tiles(); });
 }
 
 #define LCX_INSTANTIATE(T) template void FilmSize::record<T>(DeviceNetwork&)

@@ -34,10 +34,17 @@ class FilmSize {
   const FilmSizeKey& key() const { return key_; }
   /// Every tile, whether it meets the breast or not.
   const TileGrid& grid() const { return grid_; }
-  std::array<std::int64_t, 2> coarse_shape() const { return coarse_grid_.shape; }
+  std::array<std::int64_t, 2> coarse_shape() const { return coarse_shape_; }
 
-  const PinnedMemory& pixels_host() const { return pixels_host_; }
-  const DeviceMemory& pixels() const { return pixels_; }
+  /// The film's pixels, rows at multiples of 16 bytes so that kernels load whole words: pinned, and on the device.
+  template <typename T>
+  TensorView<T, 2> pixels_host() const {
+    return {pixels_host_.as<T>(), key_.shape, {row_step_, 1}, Device{}};
+  }
+  template <typename T>
+  TensorView<T, 2> pixels() const {
+    return {pixels_.as<T>(), key_.shape, {row_step_, 1}, device_};
+  }
 
   /// Runs the network on nothing: its first run on a stream may allocate, which no graph can hold.
   void warm_up(DeviceNetwork& network) const;
@@ -63,9 +70,7 @@ class FilmSize {
  private:
   std::int64_t map_values() const { return channels_ * grid_.shape[0] * grid_.shape[1]; }
   template <typename T>
-  void enqueue_until_tiles(const TensorView<const float, 2>& coarse);
-  template <typename T>
-  void enqueue_average(const TileGrid& grid, const DeviceMemory& to) const;
+  void enqueue_until_tiles() const;
   void enqueue_tile(DeviceNetwork& network) const;
   void enqueue_after_tiles();
   TensorView<std::uint8_t, 2> device_mask() const;
@@ -74,12 +79,14 @@ class FilmSize {
   Device device_;
   Stream stream_;
   std::int64_t channels_ = 0;
-  TileGrid coarse_grid_, whole_grid_, grid_;
+  std::int64_t row_step_ = 0;  // elements
+  std::array<std::int64_t, 2> coarse_shape_{};
+  TileGrid grid_;
   GridLayout layout_;
   std::size_t numbers_at_ = 0, mask_at_ = 0;  // in the report
   PinnedMemory pixels_host_, report_host_, maps_host_, lesions_host_;
-  DeviceMemory pixels_, coarse_, averages_, one_tile_table_, table_, report_, window_, index_, tile_, output_, outputs_,
-      maps_, weights_, scratch_;
+  DeviceMemory pixels_, coarse_, averages_, table_, report_, window_, index_, tile_, output_, outputs_, maps_, weights_,
+      scratch_;
   cuda::DeviceLesions lesions_;
   std::unique_ptr<CudaGraph> graph_;
 };

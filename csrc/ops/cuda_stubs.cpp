@@ -15,6 +15,7 @@
 #include "ops/percentiles/percentiles.hpp"
 #include "ops/pixel_histogram/pixel_histogram.hpp"
 #include "ops/region_props/region_props.hpp"
+#include "ops/resample/resample.hpp"
 #include "ops/trace_contours/trace_contours.hpp"
 
 namespace lcx {
@@ -77,6 +78,20 @@ std::vector<double> percentiles(TensorView<const float, 2>, TensorView<const std
                                 Stream) {
   refuse("percentiles");
 }
+
+template <typename T>
+void resample(TensorView<const T, 2>, std::span<const std::array<double, 2>>, std::span<const TensorView<float, 2>>,
+              Stream) {
+  refuse("resample");
+}
+template void resample<std::uint8_t>(TensorView<const std::uint8_t, 2>, std::span<const std::array<double, 2>>,
+                                     std::span<const TensorView<float, 2>>, Stream);
+template void resample<std::uint16_t>(TensorView<const std::uint16_t, 2>, std::span<const std::array<double, 2>>,
+                                      std::span<const TensorView<float, 2>>, Stream);
+template void resample<std::int16_t>(TensorView<const std::int16_t, 2>, std::span<const std::array<double, 2>>,
+                                     std::span<const TensorView<float, 2>>, Stream);
+template void resample<float>(TensorView<const float, 2>, std::span<const std::array<double, 2>>,
+                              std::span<const TensorView<float, 2>>, Stream);
 
 std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, TensorView<std::int32_t, 2>, Stream) {
   refuse("label_components");

@@ -1,13 +1,15 @@
 """One pinned decoder per transfer syntax, and the checks that make its answer trustworthy.
 
-No decoder stands in for another: a stream that its codec refuses is refused. Before decoding, the stream's
-own header is held against the DICOM header; after decoding, shape and completeness are.
+No decoder stands in for another, but for a GPU's that has proven its equality (``gpu_decode``): a stream that its codec
+refuses is refused. Before decoding, the stream's own header is held against the DICOM header; after decoding, shape and
+completeness are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import DicomError
 from .codestream import FrameHeader, check_restarts, read_jpeg, read_jpeg2000, with_sign
+from .gpu_decode import GPU_DECODER
 from .header import PixelLayout
 from .jpeg_tail import check_dct_tail, check_lossless_tail
 
@@ -50,10 +53,12 @@ class DecodedFrame:
     Attributes:
         samples: uint8 or uint16 [H, W], native byte order; signed values are two's complement.
         decoder: what decoded them, for reports.
+        gpu_refusal: why no GPU did, where one might have.
     """
 
     samples: NDArray[Any]
     decoder: str
+    gpu_refusal: str = ""
 
 
 def decoder_of(transfer_syntax: str) -> str:
@@ -120,18 +125,34 @@ def decode_stream(stream: bytes, layout: PixelLayout, transfer_syntax: str) -> D
     decoder = decoder_of(transfer_syntax)
     if decoder == "native":
         raise DicomError(f"encapsulated pixel data in transfer syntax {transfer_syntax}, which is uncompressed")
+    codec = _Codec(transfer_syntax, f"imagecodecs {imagecodecs.__version__} {decoder}")
     try:
-        samples = _DECODE[decoder](stream, layout)
+        samples = _DECODE[decoder](stream, layout, codec)
     except (DicomError, MemoryError):
         raise
     except Exception as error:  # every codec has its own error class
         raise DicomError(f"the {decoder} stream is damaged or truncated: {_reason(error)}") from None
     if samples.shape != (layout.rows, layout.columns):
         raise DicomError(f"the {decoder} stream decodes to {samples.shape}, not {layout.rows} x {layout.columns}")
-    return DecodedFrame(samples, f"imagecodecs {imagecodecs.__version__} {decoder}")
+    return DecodedFrame(samples, codec.name, codec.gpu_refusal)
 
 
-def _decode_rle(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+@dataclass
+class _Codec:
+    """What decodes a stream that a GPU may decode too, and in the end its name for reports."""
+
+    transfer_syntax: str
+    name: str
+    gpu_refusal: str = ""
+
+    def __call__(self, stream: bytes, on_cpu: Callable[[bytes], NDArray[Any]]) -> NDArray[Any]:
+        decoded = GPU_DECODER.decode(self.transfer_syntax, stream, on_cpu)
+        self.name = decoded.by or self.name
+        self.gpu_refusal = decoded.reason
+        return decoded.samples
+
+
+def _decode_rle(stream: bytes, layout: PixelLayout, _: _Codec) -> NDArray[Any]:
     import imagecodecs
 
     if len(stream) * 64 < layout.frame_bytes:  # two bytes make 128 at best
@@ -148,7 +169,7 @@ def _decode_rle(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
     return samples
 
 
-def _decode_jpeg(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+def _decode_jpeg(stream: bytes, layout: PixelLayout, _: _Codec) -> NDArray[Any]:
     import imagecodecs
 
     header = read_jpeg(stream)
@@ -160,7 +181,7 @@ def _decode_jpeg(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
     return _as_stored(samples, header, layout)
 
 
-def _decode_jpeg_lossless(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+def _decode_jpeg_lossless(stream: bytes, layout: PixelLayout, codec: _Codec) -> NDArray[Any]:
     import imagecodecs
 
     header = read_jpeg(stream)
@@ -169,12 +190,12 @@ def _decode_jpeg_lossless(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
     if not 1 <= header.selector <= 7:
         raise DicomError(f"the JPEG stream's predictor is {header.selector}; accepted: 1 to 7")
     check_restarts(stream, header, header.rows * header.columns)
-    samples = imagecodecs.jpeg8_decode(stream)
+    samples = codec(stream, imagecodecs.jpeg8_decode)
     check_lossless_tail(stream, header, samples)
     return _as_stored(samples, header, layout)
 
 
-def _decode_jpeg_ls(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+def _decode_jpeg_ls(stream: bytes, layout: PixelLayout, _: _Codec) -> NDArray[Any]:
     import imagecodecs
 
     header = read_jpeg(stream)
@@ -183,16 +204,16 @@ def _decode_jpeg_ls(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
     return _as_stored(imagecodecs.jpegls_decode(stream), header, layout)
 
 
-def _decode_jpeg2000(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+def _decode_jpeg2000(stream: bytes, layout: PixelLayout, codec: _Codec) -> NDArray[Any]:
     import imagecodecs
 
     header = read_jpeg2000(stream)
     _check_header(header, layout, has_sign=True)
     threads = min(4, _core.available_cpus())
-    return _as_stored(imagecodecs.jpeg2k_decode(stream, numthreads=threads), header, layout)
+    return _as_stored(codec(stream, partial(imagecodecs.jpeg2k_decode, numthreads=threads)), header, layout)
 
 
-def _decode_htj2k(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
+def _decode_htj2k(stream: bytes, layout: PixelLayout, _: _Codec) -> NDArray[Any]:
     """Decode with OpenJPH.
 
     Its errors while rows are pulled get lost in imagecodecs and leave the remaining rows 0. As signed numbers,
@@ -211,7 +232,7 @@ def _decode_htj2k(stream: bytes, layout: PixelLayout) -> NDArray[Any]:
     return _as_stored(samples, header, layout)
 
 
-_DECODE: dict[str, Callable[[bytes, PixelLayout], NDArray[Any]]] = {
+_DECODE: dict[str, Callable[[bytes, PixelLayout, _Codec], NDArray[Any]]] = {
     "rle": _decode_rle,
     "jpeg": _decode_jpeg,
     "jpeg-lossless": _decode_jpeg_lossless,

@@ -197,6 +197,8 @@ def _attributes(
         "manufacturer": header.text("Manufacturer"),
         "manufacturer_model_name": header.text("ManufacturerModelName"),
     }
+    if decoded.gpu_refusal:
+        facts["gpu_decoder"] = decoded.gpu_refusal
     if layout.frames > 1:
         facts |= {"frame": frame, "number_of_frames": layout.frames}
     lines = {key: " ".join(str(value).split())[:64] for key, value in facts.items() if value is not None}

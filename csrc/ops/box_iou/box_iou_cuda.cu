@@ -3,7 +3,7 @@
 
 #include "core/box.hpp"
 #include "core/cuda_support.cuh"
-#include "ops/box_iou/box_iou.hpp"
+#include "ops/box_iou/box_iou_cuda.hpp"
 
 namespace lcx::cuda {
 namespace {
@@ -30,14 +30,24 @@ __global__ void overlap_pairs(TensorView<const T, 2> predicted, TensorView<const
 }  // namespace
 
 template <typename T>
-void box_iou(TensorView<const T, 2> predicted, TensorView<const T, 2> reference, BoxFormat format,
-             TensorView<const std::uint8_t, 1> crowd, TensorView<T, 2> iou, Stream stream) {
-  const DeviceGuard guard(iou.device);
+void enqueue_box_iou(TensorView<const T, 2> predicted, TensorView<const T, 2> reference, BoxFormat format,
+                     TensorView<const std::uint8_t, 1> crowd, TensorView<T, 2> iou, Stream stream) {
   LCX_LAUNCH(overlap_pairs<T>, blocks_for(iou.size()), kThreadsPerBlock, 0, to_cuda(stream), predicted, reference,
              format, crowd, iou);
   LCX_CUDA_CHECK(cudaGetLastError());
 }
 
+template <typename T>
+void box_iou(TensorView<const T, 2> predicted, TensorView<const T, 2> reference, BoxFormat format,
+             TensorView<const std::uint8_t, 1> crowd, TensorView<T, 2> iou, Stream stream) {
+  const DeviceGuard guard(iou.device);
+  enqueue_box_iou(predicted, reference, format, crowd, iou, stream);
+}
+
+template void enqueue_box_iou(TensorView<const float, 2>, TensorView<const float, 2>, BoxFormat,
+                              TensorView<const std::uint8_t, 1>, TensorView<float, 2>, Stream);
+template void enqueue_box_iou(TensorView<const double, 2>, TensorView<const double, 2>, BoxFormat,
+                              TensorView<const std::uint8_t, 1>, TensorView<double, 2>, Stream);
 template void box_iou(TensorView<const float, 2>, TensorView<const float, 2>, BoxFormat,
                       TensorView<const std::uint8_t, 1>, TensorView<float, 2>, Stream);
 template void box_iou(TensorView<const double, 2>, TensorView<const double, 2>, BoxFormat,

@@ -2,7 +2,7 @@
 // one word and one instruction, and the bits of some hundred masks fit the second-level cache.
 
 #include "core/device_components.cuh"
-#include "ops/mask_iou/mask_iou.hpp"
+#include "ops/mask_iou/mask_iou_cuda.hpp"
 #include "ops/mask_iou/mask_iou_impl.hpp"
 
 namespace lcx::cuda {
@@ -40,16 +40,18 @@ __global__ void count_pairs(DeviceBits predicted, DeviceBits reference, TensorVi
 
 }  // namespace
 
-void mask_iou(TensorView<const std::uint8_t, 2> predicted, TensorView<const std::uint8_t, 2> reference,
-              TensorView<const std::uint8_t, 1> crowd, TensorView<double, 2> iou, Stream stream) {
+std::size_t mask_iou_workspace_bytes(std::int64_t detections, std::int64_t references, std::int64_t pixels) {
+  Workspace counter;
+  take_bits(counter, detections, pixels);
+  take_bits(counter, references, pixels);
+  return counter.peak();
+}
+
+void enqueue_mask_iou(TensorView<const std::uint8_t, 2> predicted, TensorView<const std::uint8_t, 2> reference,
+                      TensorView<const std::uint8_t, 1> crowd, TensorView<double, 2> iou, Workspace& workspace,
+                      Stream stream) {
   require_argument(iou.size() < (std::int64_t{1} << 31), "iou is ", shape_text(iou.shape),
                    "; on a GPU fewer than 2^31 pairs");
-  const DeviceGuard guard(iou.device);
-  Workspace counter;
-  take_bits(counter, predicted.shape[0], predicted.shape[1]);
-  take_bits(counter, reference.shape[0], reference.shape[1]);
-  const Scratch scratch(counter.peak(), iou.device, stream);
-  Workspace workspace = scratch.workspace();
   const DeviceBits a = take_bits(workspace, predicted.shape[0], predicted.shape[1]);
   const DeviceBits b = take_bits(workspace, reference.shape[0], reference.shape[1]);
   if (predicted.shape[1] > 0) {
@@ -58,6 +60,15 @@ void mask_iou(TensorView<const std::uint8_t, 2> predicted, TensorView<const std:
   }
   LCX_LAUNCH(count_pairs, static_cast<unsigned>(iou.size()), kThreadsPerBlock, 0, to_cuda(stream), a, b, crowd, iou);
   LCX_CUDA_CHECK(cudaGetLastError());
+}
+
+void mask_iou(TensorView<const std::uint8_t, 2> predicted, TensorView<const std::uint8_t, 2> reference,
+              TensorView<const std::uint8_t, 1> crowd, TensorView<double, 2> iou, Stream stream) {
+  const DeviceGuard guard(iou.device);
+  const Scratch scratch(mask_iou_workspace_bytes(predicted.shape[0], reference.shape[0], predicted.shape[1]),
+                        iou.device, stream);
+  Workspace workspace = scratch.workspace();
+  enqueue_mask_iou(predicted, reference, crowd, iou, workspace, stream);
 }
 
 }  // namespace lcx::cuda

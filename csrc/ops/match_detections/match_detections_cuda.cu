@@ -6,7 +6,7 @@
 
 #include "core/cuda_support.cuh"
 #include "core/greedy_matching.hpp"
-#include "ops/match_detections/match_detections.hpp"
+#include "ops/match_detections/match_detections_cuda.hpp"
 
 namespace lcx::cuda {
 namespace {
@@ -72,6 +72,15 @@ __global__ void match(TensorView<const T, 2> iou, const double* thresholds, Tens
 }  // namespace
 
 template <typename T>
+void enqueue_match_detections(TensorView<const T, 2> iou, TensorView<const double, 1> thresholds,
+                              TensorView<const std::uint8_t, 1> ignore, TensorView<const std::uint8_t, 1> crowd,
+                              const MatchTables& tables, Stream stream) {
+  LCX_LAUNCH(match<T>, static_cast<unsigned>(thresholds.shape[0]), kThreadsPerBlock, 0, to_cuda(stream), iou,
+             thresholds.data, ignore, crowd, tables);
+  LCX_CUDA_CHECK(cudaGetLastError());
+}
+
+template <typename T>
 void match_detections(TensorView<const T, 2> iou, std::span<const double> thresholds,
                       TensorView<const std::uint8_t, 1> ignore, TensorView<const std::uint8_t, 1> crowd,
                       const MatchTables& tables, Stream stream) {
@@ -80,11 +89,17 @@ void match_detections(TensorView<const T, 2> iou, std::span<const double> thresh
   for (double& level : levels) level = std::min(level, kStrictestThreshold);
   const Scratch scratch(levels.size() * sizeof(double), iou.device, stream);
   upload(scratch.data(), levels.data(), levels.size() * sizeof(double), stream);
-  LCX_LAUNCH(match<T>, static_cast<unsigned>(levels.size()), kThreadsPerBlock, 0, to_cuda(stream), iou,
-             static_cast<const double*>(scratch.data()), ignore, crowd, tables);
-  LCX_CUDA_CHECK(cudaGetLastError());
+  const TensorView<const double, 1> on_device(static_cast<const double*>(scratch.data()),
+                                              {static_cast<std::int64_t>(levels.size())}, iou.device);
+  enqueue_match_detections(iou, on_device, ignore, crowd, tables, stream);
 }
 
+template void enqueue_match_detections(TensorView<const float, 2>, TensorView<const double, 1>,
+                                       TensorView<const std::uint8_t, 1>, TensorView<const std::uint8_t, 1>,
+                                       const MatchTables&, Stream);
+template void enqueue_match_detections(TensorView<const double, 2>, TensorView<const double, 1>,
+                                       TensorView<const std::uint8_t, 1>, TensorView<const std::uint8_t, 1>,
+                                       const MatchTables&, Stream);
 template void match_detections(TensorView<const float, 2>, std::span<const double>, TensorView<const std::uint8_t, 1>,
                                TensorView<const std::uint8_t, 1>, const MatchTables&, Stream);
 template void match_detections(TensorView<const double, 2>, std::span<const double>, TensorView<const std::uint8_t, 1>,

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "core/device_regions.cuh"
-#include "ops/region_props/region_props.hpp"
+#include "ops/region_props/region_props_cuda.hpp"
 
 namespace lcx::cuda {
 namespace {
@@ -30,38 +30,72 @@ struct LabelImage {
   }
 };
 
+struct Output {
+  std::int32_t* wrong = nullptr;    // [1] a label that is out of range, or 0
+  DeviceRegion* regions = nullptr;  // [at least 1]
+  const char* begin() const { return reinterpret_cast<const char*>(wrong); }
+};
+
+Output take_output(Workspace& workspace, std::int32_t count) {
+  Output output;
+  output.wrong = workspace.take<std::int32_t>(1);
+  output.regions = workspace.take<DeviceRegion>(std::max(count, 1));
+  return output;
+}
+
 }  // namespace
+
+std::size_t region_props_workspace_bytes(std::int32_t count, bool has_values) {
+  Workspace counter;
+  const Output output = take_output(counter, count);
+  take_regions(counter, std::clamp(count, 1, kPortion), has_values, output.regions);
+  return counter.peak();  // more than enough: where nothing is real the regions are taken twice
+}
+
+DeviceProps enqueue_region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
+                                 std::int32_t count, Workspace& workspace, Stream stream) {
+  const bool has_values = values.data != nullptr;
+  const Output output = take_output(workspace, count);
+  DeviceRegionTable table = take_regions(workspace, std::clamp(count, 1, kPortion), has_values, output.regions);
+  LCX_CUDA_CHECK(cudaMemsetAsync(output.wrong, 0, sizeof(*output.wrong), to_cuda(stream)));
+  // Even without a label to measure the image is gone through, so that one out of range is found.
+  for (std::int32_t first = 0; first == 0 || first < count; first += kPortion) {
+    table.capacity = std::clamp(count - first, 1, kPortion);
+    table.regions = output.regions + first;
+    if (!labels.empty()) {
+      enqueue_measure(LabelImage{labels, first, count, output.wrong}, values, table, stream);
+    } else {
+      LCX_LAUNCH(regions::clear_regions<>, blocks_for(table.capacity), kThreadsPerBlock, 0, to_cuda(stream), table);
+    }
+  }
+  LCX_CUDA_CHECK(cudaGetLastError());
+  const auto* end = reinterpret_cast<const char*>(output.regions + std::max(count, 1));
+  return {output.begin(), static_cast<std::size_t>(end - output.begin()), count, has_values};
+}
+
+RegionProps props_on_host(const DeviceProps& props, const void* host) {
+  // The same arithmetic as on the device gives each array's distance from the first.
+  Workspace layout(const_cast<void*>(host), props.bytes + 4096);
+  const Output output = take_output(layout, props.count);
+  const std::int32_t label = *output.wrong;
+  require_argument(label == 0, "label ", label, "; must be within 0 and count (", props.count, ")");
+  RegionProps result;
+  for (std::int32_t k = 0; k < props.count; ++k) {
+    result.geometry.push_back(geometry_of(output.regions[k]));
+    if (props.has_values) result.values.push_back(output.regions[k].values);
+  }
+  return result;
+}
 
 RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,
                          std::int32_t count, Stream stream) {
   const DeviceGuard guard(labels.device);
-  const bool has_values = values.data != nullptr;
-  RegionProps props;
-  for (std::int32_t first = 0; first == 0 || first < count; first += kPortion) {
-    // Even without a label to measure the image is gone through, so that one out of range is found.
-    const std::int32_t portion = std::max(std::min(kPortion, count - first), 1);
-    Workspace counter;
-    take_regions(counter, portion, has_values);
-    counter.take<std::int32_t>(1);
-    const Scratch scratch(counter.peak(), labels.device, stream);
-    Workspace workspace = scratch.workspace();
-    const DeviceRegionTable table = take_regions(workspace, portion, has_values);
-    auto* wrong = workspace.take<std::int32_t>(1);
-    LCX_CUDA_CHECK(cudaMemsetAsync(wrong, 0, sizeof(*wrong), to_cuda(stream)));
-    if (!labels.empty()) {
-      enqueue_measure(LabelImage{labels, first, count, wrong}, values, table, stream);
-    } else {
-      LCX_LAUNCH(regions::clear_regions<>, blocks_for(portion), kThreadsPerBlock, 0, to_cuda(stream), table);
-    }
-    const auto found = download_array(table.regions, portion, stream);
-    const std::int32_t label = download_value(wrong, stream);
-    require_argument(label == 0, "label ", label, "; must be within 0 and count (", count, ")");
-    for (std::int32_t k = 0; k < portion && first + k < count; ++k) {
-      props.geometry.push_back(geometry_of(found[static_cast<std::size_t>(k)]));
-      if (has_values) props.values.push_back(found[static_cast<std::size_t>(k)].values);
-    }
-  }
-  return props;
+  const Scratch scratch(region_props_workspace_bytes(count, values.data != nullptr), labels.device, stream);
+  Workspace workspace = scratch.workspace();
+  const DeviceProps props = enqueue_region_props(labels, values, count, workspace, stream);
+  std::vector<double> host((props.bytes + sizeof(double) - 1) / sizeof(double));  // aligned for all that is in it
+  download(host.data(), props.data, props.bytes, stream);
+  return props_on_host(props, host.data());
 }
 
 }  // namespace lcx::cuda

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "core/device_cracks.cuh"
-#include "ops/trace_contours/trace_contours.hpp"
+#include "ops/trace_contours/trace_contours_cuda.hpp"
 
 namespace lcx::cuda {
 namespace {
@@ -29,15 +29,21 @@ struct Memory {
   Output output;
 };
 
-Memory take(Workspace& workspace, const TensorView<const std::uint8_t, 2>& mask, std::int32_t capacity) {
+Output take_output(Workspace& workspace, std::int32_t edges) {
+  Output output;
+  output.loop_capacity = edges / 4;  // a single pixel has four edges
+  output.header = workspace.take<Header>(1);
+  output.offsets = workspace.take<std::int32_t>(output.loop_capacity + 1);
+  output.is_hole = workspace.take<std::uint8_t>(output.loop_capacity);
+  output.points = workspace.take<int2>(edges);
+  return output;
+}
+
+Memory take(Workspace& workspace, std::int64_t height, std::int64_t width, std::int32_t edges) {
   Memory memory;
-  memory.bits = take_bits(workspace, mask.shape[0], mask.shape[1]);
-  memory.cracks = take_cracks(workspace, memory.bits, capacity);
-  memory.output.loop_capacity = capacity / 4;  // a single pixel has four edges
-  memory.output.header = workspace.take<Header>(1);
-  memory.output.offsets = workspace.take<std::int32_t>(memory.output.loop_capacity + 1);
-  memory.output.is_hole = workspace.take<std::uint8_t>(memory.output.loop_capacity);
-  memory.output.points = workspace.take<int2>(capacity);
+  memory.output = take_output(workspace, edges);
+  memory.bits = take_bits(workspace, height, width);
+  memory.cracks = take_cracks(workspace, memory.bits, edges);
   return memory;
 }
 
@@ -56,47 +62,58 @@ __global__ void write_points(DeviceCracks cracks, Output output) {
   output.points[place] = make_int2(y, x);
 }
 
-/// Nothing if there are more than `capacity` edges; then `capacity` becomes their number.
-std::optional<Contours> attempt(TensorView<const std::uint8_t, 2> mask, std::int32_t& capacity, Stream stream) {
+}  // namespace
+
+std::size_t trace_contours_workspace_bytes(std::int64_t height, std::int64_t width, std::int32_t edges) {
   Workspace counter;
-  take(counter, mask, capacity);
-  const Scratch scratch(counter.peak(), mask.device, stream);
-  Workspace workspace = scratch.workspace();
-  const Memory memory = take(workspace, mask, capacity);
+  take(counter, height, width, edges);
+  return counter.peak();
+}
+
+DeviceContours enqueue_trace_contours(TensorView<const std::uint8_t, 2> mask, std::int32_t edges, Workspace& workspace,
+                                      Stream stream) {
+  const Memory memory = take(workspace, mask.shape[0], mask.shape[1], edges);
   const Output& output = memory.output;
   enqueue_nonzero_bits(mask, memory.bits, stream);
   enqueue_cracks(memory.cracks, CrackHead::kFirstLeftEdge, CrackPoint::kCorner, {}, nullptr, stream);
   enqueue_loops(memory.cracks, CrackHead::kFirstLeftEdge, output.loop_capacity, output.offsets, output.is_hole, stream);
-  LCX_LAUNCH(write_points, blocks_for(capacity), kThreadsPerBlock, 0, to_cuda(stream), memory.cracks, output);
+  LCX_LAUNCH(write_points, blocks_for(edges), kThreadsPerBlock, 0, to_cuda(stream), memory.cracks, output);
   LCX_CUDA_CHECK(cudaGetLastError());
-  // One download: the arrays lie behind each other.
   const auto* first = reinterpret_cast<const char*>(output.header);
-  const auto* end = reinterpret_cast<const char*>(output.points + capacity);
-  const std::vector<char> host = download_array(first, end - first, stream);
-  const auto at = [&](const auto* device) {
-    return reinterpret_cast<decltype(device)>(host.data() + (reinterpret_cast<const char*>(device) - first));
-  };
-  const Header header = *at(output.header);
-  if (header.cracks > capacity) {
-    capacity = header.cracks;
-    return std::nullopt;
-  }
-  Contours contours;
-  contours.polygons.offsets.assign(at(output.offsets), at(output.offsets) + header.loops + 1);
-  contours.is_hole.assign(at(output.is_hole), at(output.is_hole) + header.loops);
-  for (std::int32_t k = 0; k < header.points; ++k) {
-    contours.polygons.points.push_back({at(output.points)[k].x, at(output.points)[k].y});
-  }
-  return contours;
+  const auto* end = reinterpret_cast<const char*>(output.points + edges);
+  return {first, static_cast<std::size_t>(end - first), edges};
 }
 
-}  // namespace
+std::optional<Contours> contours_on_host(const DeviceContours& contours, const void* host, std::int32_t& needed) {
+  // The same arithmetic as on the device gives each array's distance from the first.
+  Workspace layout(const_cast<void*>(host), contours.bytes + 4096);
+  const Output output = take_output(layout, contours.edges);
+  const Header& header = *output.header;
+  needed = header.cracks;
+  if (header.cracks > contours.edges) return std::nullopt;
+  Contours result;
+  result.polygons.offsets.assign(output.offsets, output.offsets + header.loops + 1);
+  result.is_hole.assign(output.is_hole, output.is_hole + header.loops);
+  for (std::int32_t k = 0; k < header.points; ++k) {
+    result.polygons.points.push_back({output.points[k].x, output.points[k].y});
+  }
+  return result;
+}
 
 Contours trace_contours(TensorView<const std::uint8_t, 2> mask, Stream stream) {
   const DeviceGuard guard(mask.device);
-  std::int32_t capacity = kFirstCapacity;
-  if (auto contours = attempt(mask, capacity, stream)) return std::move(*contours);
-  return attempt(mask, capacity, stream).value();
+  std::int32_t edges = kFirstCapacity;
+  const auto attempt = [&]() -> std::optional<Contours> {
+    const std::size_t bytes = trace_contours_workspace_bytes(mask.shape[0], mask.shape[1], edges);
+    const Scratch scratch(bytes, mask.device, stream);
+    Workspace workspace = scratch.workspace();
+    const DeviceContours found = enqueue_trace_contours(mask, edges, workspace, stream);
+    std::vector<double> host((found.bytes + sizeof(double) - 1) / sizeof(double));  // aligned for all that is in it
+    download(host.data(), found.data, found.bytes, stream);
+    return contours_on_host(found, host.data(), edges);
+  };
+  if (auto contours = attempt()) return std::move(*contours);
+  return attempt().value();
 }
 
 }  // namespace lcx::cuda
