@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 torch = pytest.importorskip("torch")
 
@@ -20,7 +20,7 @@ from training.experiments import tables  # noqa: E402
 from training.experiments.arms import read_arms, read_document  # noqa: E402
 from training.experiments.brightness import brightness_maps  # noqa: E402
 from training.experiments.data import Case, Part, fingerprint  # noqa: E402
-from training.experiments.measure import boundary_distance, measure_image  # noqa: E402
+from training.experiments.measure import measure_image  # noqa: E402
 from training.experiments.objectives import arm_loss  # noqa: E402
 from training.experiments.pseudo import LEAST_SHARE, pseudo_labels  # noqa: E402
 from training.experiments.runs import OutOfTimeError, Run, execute  # noqa: E402
@@ -202,16 +202,29 @@ def test_measured_counts_are_those_of_a_loop() -> None:
     assert json.loads(json.dumps(found)) == found
 
 
-def test_boundary_distance_of_nested_squares() -> None:
-    outer, inner = np.zeros((30, 30), bool), np.zeros((30, 30), bool)
-    outer[5:25, 5:25] = True
-    inner[9:21, 9:21] = True
-    edges = [[(y, x) for y, x in np.argwhere(m) if not m[y - 1 : y + 2, x].all() or not m[y, x - 1 : x + 2].all()]
-             for m in (outer, inner)]  # fmt: skip
-    nearest = [min(math.dist(p, q) for q in edges[1 - k]) for k in (0, 1) for p in edges[k]]
-    assert boundary_distance(outer, inner) == pytest.approx(np.mean(nearest))
-    assert boundary_distance(outer, outer) == 0.0
-    assert boundary_distance(outer, np.zeros_like(outer)) == math.inf
+@pytest.mark.parametrize("spacing_mm", [0.5, 0.8, 1.25, 2.0])
+def test_bands_and_boundary_distances_are_those_the_published_figures_were_made_with(spacing_mm: float) -> None:
+    """By SciPy's exact transform in pixels, times the spacing."""
+
+    def reach(mask: Any) -> Any:
+        return ndimage.distance_transform_edt(~mask) * spacing_mm <= 10.0
+
+    def distance(first: Any, second: Any) -> float:
+        edges = [mask & ~ndimage.binary_erosion(mask) for mask in (np.pad(first, 1), np.pad(second, 1))]
+        both = [ndimage.distance_transform_edt(~edges[1 - k])[edges[k]] for k in (0, 1)]
+        return float(np.concatenate(both).mean() * spacing_mm)
+
+    for number in range(12):
+        one = case(number, shape=(70 + number, 60))
+        noise = ndimage.gaussian_filter(np.random.default_rng(number).random(one.true_labels.shape), 2)
+        found = measure_image(one, (noise / noise.max()).astype(np.float32), 0.5, spacing_mm=spacing_mm)
+        loose, breast = one.sample.labels > 0, one.sample.breast
+        near = reach(loose) & ~loose & breast
+        assert found["near"] == near.sum()
+        seen = (noise / noise.max() > 0.5) & breast & reach(loose)
+        (lesion,) = found["lesions"]
+        assert lesion["predicted"] == seen.sum()
+        assert lesion["boundary_mm"] == pytest.approx(distance(seen, one.true_labels > 0), abs=6e-4)  # three digits
 
 
 def test_pseudo_labels() -> None:

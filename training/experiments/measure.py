@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage  # type: ignore[import-untyped]
 
-from lcx_fast.evaluation import compare, find_detections
+from lcx_fast.evaluation import boundary_distance, compare, find_detections, near_band
 from training.datasets.record import Mask
 from training.experiments.data import Case
 
@@ -36,7 +35,7 @@ def measure_image(case: Case, probability: NDArray[np.float32], score: float, *,
     predicted = probability > THRESHOLD
     a, t = (loose > 0) & asked, (true > 0) & asked
     confused = asked & (probability > CONFUSED[0]) & (probability < CONFUSED[1])
-    near = _within(a, NEAR_MM / spacing_mm) & asked & ~a
+    near = near_band(a, pixel_spacing_mm=(spacing_mm, spacing_mm), width_mm=NEAR_MM) & asked
     outside = asked & ~a
     ids = [int(k) for k in np.unique(true) if k > 0]
     labels, scores = find_detections(probability, pixel_spacing_mm=spacing_mm, threshold=THRESHOLD)
@@ -72,8 +71,10 @@ def measure_image(case: Case, probability: NDArray[np.float32], score: float, *,
 
 def _lesion(loose: Mask, true: Mask, every_loose: Mask, predicted: Mask, spacing_mm: float) -> dict[str, Any]:
     """One finding: P within 10 mm of its outline, what lies in other findings' outlines left out."""
-    seen = predicted & _within(loose, NEAR_MM / spacing_mm) & ~(every_loose & ~loose)
-    distance = boundary_distance(seen, true) * spacing_mm
+    spacing = (spacing_mm, spacing_mm)
+    around = loose | near_band(loose, pixel_spacing_mm=spacing, width_mm=NEAR_MM)
+    seen = predicted & around & ~(every_loose & ~loose)
+    distance = boundary_distance(seen, true, pixel_spacing_mm=spacing).mean_mm
     return {
         "predicted": int(seen.sum()),
         "true": int(true.sum()),
@@ -82,27 +83,3 @@ def _lesion(loose: Mask, true: Mask, every_loose: Mask, predicted: Mask, spacing
         "predicted_and_loose": int((seen & loose).sum()),
         "boundary_mm": round(distance, 3) if np.isfinite(distance) else None,
     }
-
-
-def boundary_distance(first: Mask, second: Mask) -> float:
-    """Mean symmetric distance in pixels of two masks' boundaries; inf if one is empty.
-
-    A boundary pixel has an outside 4-neighbour. The average symmetric surface distance of Heimann et al. 2009:
-    all boundary pixels of both masks, each to the other's nearest.
-    """
-    if not first.any() or not second.any():
-        return float("inf")
-    rows, columns = np.nonzero((first | second).any(1))[0], np.nonzero((first | second).any(0))[0]
-    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-    edges = []
-    for mask in (np.pad(first[box], 1), np.pad(second[box], 1)):
-        edges.append(mask & ~ndimage.binary_erosion(mask))
-    to_second = ndimage.distance_transform_edt(~edges[1])[edges[0]]
-    to_first = ndimage.distance_transform_edt(~edges[0])[edges[1]]
-    return float((to_second.sum() + to_first.sum()) / (to_second.size + to_first.size))
-
-
-def _within(mask: Mask, pixels: float) -> Mask:
-    if not mask.any():
-        return mask
-    return np.asarray(ndimage.distance_transform_edt(~mask) <= pixels, bool)
