@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import Unsupported
+from .average_precision import interpolated_average_precision
 from .bootstrap import patient_weights
 from .calibration import expected_calibration_error, reliability_curve
 from .froc import MAMMOGRAPHY_RATES, froc_curve, froc_sensitivities
@@ -73,7 +74,8 @@ def detection_figure(matches: Mapping[str, Matches], *, title: str = "Lesions: p
         if counts.to_find[0] and counts.thresholds.size:
             recall = counts.found[0] / counts.to_find[0]
             precision = counts.found[0] / (counts.found[0] + counts.false_positives[0])
-            (line,) = axes.plot(recall, precision, label=name)
+            average = interpolated_average_precision(table)
+            (line,) = axes.plot(recall, precision, label=f"{name}: AP {average:.3f} (under the dotted line)")
             envelope = np.maximum.accumulate(precision[::-1])[::-1]
             axes.step(
                 np.append(0, recall),

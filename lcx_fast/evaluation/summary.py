@@ -144,7 +144,7 @@ def _froc_sections(
             "FROC, images", with_intervals(_froc_figures(matches, "image")), note + " with any lesion of the image"
         ),
     ]
-    groups = {f"FROC, class {name}": matches.lesion_class == name for name in dict.fromkeys(matches.lesion_class)}
+    groups = {f"FROC, class {name}": matches.lesion_class == name for name in np.unique(matches.lesion_class)}
     chosen = groups if len(groups) > 1 else {}
     diameters = 2 * np.sqrt(matches.lesion_area_mm2 / np.pi)
     if np.isfinite(diameters).any():
