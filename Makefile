@@ -1,6 +1,7 @@
 # make demo   set up, find lesions on eight real films, say where the pictures are
 # make test   set up, run every test
-# make bench  set up the peers apart, measure beside them, write benchmarks/README.md (QUICK=1: only see that it runs)
+# make bench  set up the peers apart, measure beside them, write benchmarks/README.md (QUICK=1: only see that it runs;
+#             ONLY=ops,metrics: some of it; RESUME=1: leave out what is done on this commit)
 # make model DATA=FOLDER   train, measure, quantise and describe a model on any dataset of training/datasets
 # make lint   style, types, formatting
 # make proof  the experiment of training/experiments/README.md: make proof DATA=CDD_CESM_FOLDER [MINUTES=30]
@@ -14,6 +15,8 @@ FILMS ?= demo/films
 RESULTS ?= demo/results
 BENCH_VENV ?= .venv-bench
 QUICK ?=
+ONLY ?=
+RESUME ?=
 MINUTES ?= 1000
 # Where nvcc is found the CUDA operations are compiled too: here for this machine's GPU, or for one to see that they are.
 export LCX_CUDA_ARCHITECTURES ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,90)
@@ -52,9 +55,15 @@ $(BENCH_VENV)/.peers: benchmarks/peers/requirements.txt
 	$(BENCH_VENV)/bin/python benchmarks/peers/install.py
 	touch $@
 
+# One wheel: installed to be measured, and weighed.
 bench: $(BENCH_VENV)/.peers $(FILMS)
-	$(BENCH_VENV)/bin/pip --disable-pip-version-check --quiet install -c constraints.txt .
-	$(BENCH_VENV)/bin/python benchmarks/run.py $(if $(QUICK),--quick)
+	@echo "Building lcx_fast (compiles the core) ..."
+	@rm -rf $(BENCH_VENV)/wheel
+	$(BENCH_VENV)/bin/pip --disable-pip-version-check --quiet wheel --no-deps --wheel-dir $(BENCH_VENV)/wheel .
+	$(BENCH_VENV)/bin/pip --disable-pip-version-check --quiet install -c constraints.txt $(BENCH_VENV)/wheel/*.whl
+	$(BENCH_VENV)/bin/pip --disable-pip-version-check --quiet install --no-deps --force-reinstall $(BENCH_VENV)/wheel/*.whl
+	$(BENCH_VENV)/bin/python benchmarks/run.py --wheel $$(echo $(BENCH_VENV)/wheel/*.whl) \
+	  $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(RESUME),--resume)
 
 lint: $(VENV)/.dev
 	$(PIP) install -c constraints.txt --no-build-isolation --editable '.[dev,train]'

@@ -22,7 +22,7 @@ os.environ["RAYON_NUM_THREADS"] = sys.argv[sys.argv.index("--threads") + 1] if "
 
 import numpy as np
 from coco_sets import SHAPE, lesion_sets, object_sets
-from harness import Comparison, Missing, Results, arguments, at_most, compare, peer
+from harness import Comparison, Missing, Results, arguments, at_most, candidate, compare, peer
 from scenes import scenes
 
 from lcx_fast import ops
@@ -38,16 +38,7 @@ rlemasklib = peer("rlemasklib")
 
 THREADS = int(os.environ["RAYON_NUM_THREADS"])
 EVERYDAY = ("typical", "lesions", "specks")
-
-
-def candidate(module: Any, call: Callable[[], Any], is_right: Callable[[Any], bool]) -> Any:
-    """The call, if its module is there and its answer is right; else what is wrong."""
-    if isinstance(module, Missing):
-        return module
-    try:
-        return call if is_right(call()) else Missing("its answer differs")
-    except Exception as error:
-        return Missing(f"fails: {type(error).__name__}")
+QUICK_SCENES = ("typical", "noise50")
 
 
 def bench_boxes(case: str, spread: float, rounds: int) -> Comparison:
@@ -244,24 +235,23 @@ def main() -> int:
     parser = arguments(__doc__)
     parser.add_argument("--threads", type=int, default=1, help="for all candidates that can be told")
     given = parser.parse_args()
-    rounds = 3 if given.quick else 21
-    results = Results("evaluation", f"Evaluation, {THREADS} thread{'s' * (THREADS > 1)}")
+    rounds = 1 if given.quick else 21
+    results = Results("evaluation", f"Evaluation, {THREADS} thread{'s' * (THREADS > 1)}", given)
 
-    def run(job: str, bench: Callable[..., Comparison], *what: object) -> None:
-        if given.only in job:
-            results.add(bench(*what, rounds))
+    def run(job: str, bench: Callable[..., Comparison], case: str, *what: object) -> None:
+        results.run(job, lambda: bench(case, *what, rounds), case)
 
     run("box IoU", bench_boxes, "2,000 x 2,000, close together", 100)
     run("box IoU", bench_boxes, "2,000 x 2,000, far apart", 3000)
-    for case, probability in scenes():
+    for case, probability in scenes(only=QUICK_SCENES if given.quick else None):
         mask = (probability >= 0.5).astype(np.uint8)
         run("RLE encode", bench_encode, case, mask)
         run("RLE encode, rows dense", bench_encode_rows, case, mask)
         run("RLE decode", bench_decode, case, mask)
     run("mask IoU", bench_masks, "small, smooth", (20, 120), 3)
     run("mask IoU", bench_masks, "large, 6 waves", (300, 900), 6)
-    with tempfile.TemporaryDirectory() as folder:
-        if given.only in "COCO from files":
+    if results.wants("COCO from files"):
+        with tempfile.TemporaryDirectory() as folder:
             images = 200 if given.quick else 2000
             paths = lesion_sets(Path(folder), images=images)
             for iou_type in ("segm", "bbox"):
@@ -269,8 +259,7 @@ def main() -> int:
             images = 200 if given.quick else 5000
             paths = object_sets(Path(folder), images=images)
             run("COCO from files", bench_coco, f"{images:,} images x 100 boxes x 80 kinds", paths, "bbox", False)
-    results.write(given.json)
-    return 0
+    return results.finish()
 
 
 if __name__ == "__main__":

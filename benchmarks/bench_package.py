@@ -8,11 +8,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from harness import Missing, Results, arguments, at_most, compare, peer, summarise
+from harness import Comparison, Missing, Results, arguments, at_most, compare, peer, summarise
+
+from lcx_fast import _core
 
 ROOT = Path(__file__).parent.parent
 
@@ -28,43 +30,53 @@ def import_of(module: str) -> Callable[[], None] | Missing:
     return lambda: subprocess.run([sys.executable, "-c", f"import {module}"], check=True, stderr=subprocess.DEVNULL)
 
 
-def wheel_mb() -> float | None:
-    """Size of the wheel built from this tree, in MB; None where it cannot be built."""
+def bench_import(rounds: int) -> Comparison:
+    """A new Python each time."""
+    modules = ("lcx_fast", "numpy", "pydicom", "cv2", "onnxruntime", "openvino", "torch", "monai")
+    empty = [sys.executable, "-c", "pass"]
+    return compare(
+        "import, in a new process",
+        "warm disk cache",
+        {module: import_of(module) for module in modules},
+        floor=lambda: subprocess.run(empty, check=True),
+        rounds=rounds,
+        budget_s=30,
+        note=f"A new Python each time; *floor* is an empty one. Asked: at most {LIMITS['import']:.0f} ms.",
+    )
+
+
+def built_wheel(folder: Path) -> Path:
+    """A wheel built from this tree.
+
+    Raises:
+        CalledProcessError: if it cannot be built.
+    """
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(command, check=True)
+    return next(folder.glob("*.whl"))
+
+
+def bench_wheel(path: Path | None) -> Comparison:
+    """Size of a wheel, in MB: the one given, or one built now."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", folder, str(ROOT)]
-        if subprocess.run(command).returncode != 0:
-            return None
-        return next(Path(folder).glob("*.whl")).stat().st_size / 1e6
+        wheel = path or built_wheel(Path(folder))
+        with zipfile.ZipFile(wheel) as parts:
+            core = sum(i.compress_size for i in parts.infolist() if i.filename.startswith("lcx_fast/_core."))
+        figures = {"lcx_fast": [wheel.stat().st_size / 1e6], "asked": [LIMITS["wheel"]]}
+        gpu = _core.has_cuda
+    note = f"{core / 1e6:.2f} MB of it the compiled core, {'with' if gpu else 'without'} CUDA; the models are included."
+    return summarise("wheel", "this platform", figures, bars=[at_most(1, "asked")], unit="MB", note=note)
 
 
 def main() -> int:
-    given = arguments(__doc__).parse_args()
-    results = Results("package", "The package")
-    if given.only in "import":
-        modules = ("lcx_fast", "numpy", "pydicom", "cv2", "onnxruntime", "openvino", "torch", "monai")
-        ways = {module: import_of(module) for module in modules}
-        empty = [sys.executable, "-c", "pass"]
-        note = f"A new Python each time; *floor* is an empty one. Asked: at most {LIMITS['import']:.0f} ms."
-        results.add(
-            compare(
-                "import, in a new process",
-                "warm disk cache",
-                ways,
-                floor=lambda: subprocess.run(empty, check=True),
-                rounds=3 if given.quick else 5,
-                budget_s=30,
-                note=note,
-            )
-        )
-    if given.only in "wheel" and not given.quick:
-        started = time.perf_counter()
-        size = wheel_mb()
-        if size is not None:
-            figures = {"lcx_fast": [size], "asked": [LIMITS["wheel"]]}
-            note = f"The bundled model included; built in {time.perf_counter() - started:.0f} s."
-            results.add(summarise("wheel", "this platform", figures, bars=[at_most(1, "asked")], unit="MB", note=note))
-    results.write(given.json)
-    return 0
+    parser = arguments(__doc__)
+    parser.add_argument("--wheel", type=Path, help="the wheel to weigh; else one is built, in minutes")
+    given = parser.parse_args()
+    results = Results("package", "The package", given)
+    results.run("import", lambda: bench_import(1 if given.quick else 5))
+    if given.wheel is not None or not given.quick:
+        results.run("wheel", lambda: bench_wheel(given.wheel))
+    return results.finish()
 
 
 if __name__ == "__main__":

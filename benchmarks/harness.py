@@ -21,13 +21,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import machine
+from machine import load_average, machine
 
 #: Stands for the floor in a ``Bar``.
 FLOOR = "floor"
 
 #: A call this short is repeated within a round, so that the clock's own cost does not count.
 SHORTEST_TURN_S = 2e-3
+
+#: A call this long has no warming up but its first one.
+LONG_CALL_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def compare(
     data_bytes: int | None = None,
     note: str = "",
 ) -> Comparison:
-    """Time candidates in turns. Each is called twice to warm up; rounds stop early when the budget is spent."""
+    """Time candidates in turns, each warmed up; from the third round on they stop when the budget is spent."""
     present = {name: call for name, call in candidates.items() if not isinstance(call, Missing)}
     missing = {name: call.reason for name, call in candidates.items() if isinstance(call, Missing)}
     calls = present | ({FLOOR: floor} if floor is not None else {})
@@ -215,7 +218,8 @@ def _judge(bar: Bar, own: Sequence[float], known: Mapping[str, Sequence[float]])
 
 
 def _repeats(call: Callable[[], Any]) -> int:
-    call()
+    if _time(call, 1) >= LONG_CALL_S:
+        return 1
     return max(1, min(1000, int(SHORTEST_TURN_S / max(_time(call, 1), 1e-7))))
 
 
@@ -227,44 +231,74 @@ def _time(call: Callable[[], Any], repeats: int) -> float:
 
 
 class Results:
-    """Collects what one benchmark measured, says each line as it comes, and writes the whole as JSON."""
+    """Collects what one benchmark measures, says each line as it comes, and keeps the JSON on disk up to date.
 
-    def __init__(self, name: str, title: str) -> None:
+    Args:
+        name: of the benchmark.
+        title: of its section.
+        given: of ``arguments()``: which jobs, where to write, whether in few rounds.
+    """
+
+    def __init__(self, name: str, title: str, given: argparse.Namespace) -> None:
         self.name = name
         self.title = title
         self.comparisons: list[Comparison] = []
         self.tables: list[dict[str, Any]] = []
+        self.failures: dict[str, str] = {}
+        self._given = given
+        self._started = time.monotonic()
+        self._machine = machine()
 
-    def add(self, comparison: Comparison) -> None:
-        """Keep a comparison and print its row."""
-        self.comparisons.append(comparison)
-        print(table([comparison]).splitlines()[-1], flush=True)
+    def wants(self, job: str) -> bool:
+        """Whether the user asked for jobs of this name."""
+        return self._given.only in job
+
+    def run(self, job: str, measure: Callable[[], Comparison | None], case: str = "") -> None:
+        """Measure a job, if it is wanted, and keep and print its row. A job that fails is named; the others go on."""
+        if not self.wants(job):
+            return
+        try:
+            comparison = measure()
+        except Exception as error:  # whatever it is, there are other jobs
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self.failures[f"{job}, {case}" if case else job] = reason
+            print(f"FAILED: {job} {case}: {reason}", flush=True)
+        else:
+            if comparison is not None:
+                self.comparisons.append(comparison)
+                print(table([comparison]).splitlines()[-1], flush=True)
+        self._write(complete=False)
 
     def add_table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = "") -> None:
         """Keep a table of other figures, and print it."""
         self.tables.append({"title": title, "columns": list(columns), "rows": [list(r) for r in rows], "note": note})
         print(f"\n{title}\n" + markdown(columns, rows), flush=True)
+        self._write(complete=False)
 
-    def to_json(self) -> str:
-        """Everything measured, with the machine."""
-        return json.dumps(
-            {
-                "name": self.name,
-                "title": self.title,
-                "machine": machine(),
-                "comparisons": [asdict(c) for c in self.comparisons],
-                "tables": self.tables,
-            },
-            indent=1,
-        )
+    def finish(self) -> int:
+        """Say that this was all, and give the exit code: 1 if a job failed."""
+        self._write(complete=True)
+        return 1 if self.failures else 0
 
-    def write(self, path: Path | None) -> None:
-        """Write the JSON whole or not at all; None writes nothing."""
+    def _write(self, *, complete: bool) -> None:
+        """Write the JSON, whole or not at all, as far as it got."""
+        path: Path | None = self._given.json
         if path is None:
             return
+        found = {
+            "name": self.name,
+            "title": self.title,
+            "complete": complete,
+            "quick": self._given.quick,
+            "seconds": round(time.monotonic() - self._started),
+            "machine": self._machine | {"load": load_average()},
+            "comparisons": [asdict(c) for c in self.comparisons],
+            "tables": self.tables,
+            "failures": self.failures,
+        }
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".part")
-        partial.write_text(self.to_json() + "\n")
+        partial.write_text(json.dumps(found, indent=1) + "\n")
         partial.replace(path)
 
 
@@ -273,7 +307,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the results here")
     parser.add_argument("--only", default="", help="jobs whose name contains this")
-    parser.add_argument("--quick", action="store_true", help="few rounds: to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="one round, fewer scenes: to see that it runs")
     return parser
 
 
@@ -316,10 +350,3 @@ def number(value: float) -> str:
     """Three significant digits, no exponent."""
     digits = 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:.{digits}f}"
-
-
-def to_json(comparisons: Sequence[Comparison]) -> str:
-    """Everything measured, with the machine."""
-    results = Results("", "")
-    results.comparisons.extend(comparisons)
-    return results.to_json()

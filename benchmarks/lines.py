@@ -75,7 +75,8 @@ def network_line(name: str, spacing_mm: float) -> Line:
     import lcx_fast
 
     if name == "lcx_fast":
-        detector = lcx_fast.load_model()
+        # Every candidate, as the peers give them: an operating point would leave some out.
+        detector = lcx_fast.load_model(operating_point="all")
         return lambda path: found(detector.infer(path))
     from peers.pipelines import Task
 

@@ -33,13 +33,17 @@ def machine() -> dict[str, Any]:
         "memory_gib": memory,
         "copy_gb_per_s": round(copy, 1),
         "read_gb_per_s": round(read, 1),
-        "load": round(os.getloadavg()[0], 2),
         "system": f"{os.uname().sysname} {os.uname().release.split('-')[0]}",
         "python": sys.version.split()[0],
         "numpy": np.__version__,
-        "commit": _commit(),
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
+
+
+def load_average() -> float:
+    """Of the last minute; about 1 while one benchmark has the machine to itself."""
+    return round(os.getloadavg()[0], 2)
 
 
 def memory_speed(size: int = 1 << 26) -> tuple[float, float]:
@@ -69,7 +73,8 @@ def _last_line(text: str) -> str:
     return lines[-1] if lines else "no message"
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """Of the tree that this file is in, shortened."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -92,9 +97,12 @@ def measure_in_child(command: Sequence[str], *, timeout_s: float = 300) -> dict[
     """Run Python with these arguments and parse the last line it prints as JSON.
 
     Raises:
-        RuntimeError: if it fails; with the last line it said.
+        RuntimeError: if it fails, with the last line it said, or takes too long.
     """
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=timeout_s)
+    try:
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{' '.join(command)}: more than {timeout_s:.0f} s") from None
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)}: {_last_line(done.stderr)}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

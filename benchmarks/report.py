@@ -71,6 +71,11 @@ def section(result: dict[str, Any]) -> str:
         f"{m['commit']}, {m['date']}; load average {m['load']}."
     )
     parts = [f"### {result['title']}", where]
+    if result.get("quick"):
+        parts.append("*In one round, `--quick`: this shows that it runs; its times are no measurement.*")
+    if not result.get("complete", True):
+        parts.append("*Stopped before its end: some jobs are missing.*")
+    parts += [f"*Failed: {job} ({reason})*" for job, reason in result.get("failures", {}).items()]
     rows = comparisons(result)
     if rows:
         parts.append(table(rows))

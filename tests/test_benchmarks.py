@@ -9,6 +9,7 @@ from pathlib import Path
 import harness
 import pytest
 import report
+import run
 from harness import FLOOR, Missing, Results, at_most, compare, peer, summarise
 from machine import measure_in_child
 
@@ -78,17 +79,75 @@ def test_memory_is_that_of_the_child(tmp_path):
         measure_in_child([str(script), "x"])
 
 
-def write_results(folder: Path) -> None:
-    results = Results("ops", "Operations")
+def write_results(folder: Path, *options: str) -> Results:
+    given = harness.arguments(None).parse_args(["--json", str(folder / "ops.json"), *options])
+    results = Results("ops", "Operations", given)
     bars = [at_most(1 / 2), at_most(1 / 100), at_most(2, FLOOR)]
-    results.add(summarise("label", "specks", {"lcx_fast": FAST, "peer": SLOW}, bars=bars, note="one thread"))
+    figures = {"lcx_fast": FAST, "peer": SLOW}
+    results.run("label", lambda: summarise("label", "specks", figures, bars=bars, note="one thread"), "specks")
+    results.run("other", lambda: pytest.fail("not asked for") if given.only else None)
     results.add_table("Memory", ["pipeline", "MiB"], [["lcx_fast", "12"]], "in children")
-    results.write(folder / "ops.json")
+    return results
+
+
+def test_results_are_on_disk_from_the_first_one_on_and_say_what_failed(tmp_path, capsys):
+    path = tmp_path / "ops.json"
+    results = write_results(tmp_path, "--quick", "--only", "label")
+    assert not json.loads(path.read_text())["complete"]
+
+    def broken() -> None:
+        raise ValueError("no\nsuch thing")
+
+    results.run("label too", broken, "comb")
+    assert results.finish() == 1
+    found = json.loads(path.read_text())
+    assert (
+        found["complete"] and found["quick"] and found["failures"] == {"label too, comb": "ValueError: no such thing"}
+    )
+    assert [c["case"] for c in found["comparisons"]] == ["specks"]
+    text = report.section(found)
+    assert "Failed: label too, comb (ValueError: no such thing)" in text and "no measurement" in text
+    assert "some jobs are missing" in report.section(found | {"complete": False})
+    assert write_results(tmp_path).finish() == 0 and "Failed" not in report.section(json.loads(path.read_text()))
+    assert "FAILED: label too comb" in capsys.readouterr().out
+
+
+def test_one_benchmark_that_fails_or_hangs_does_not_stop_the_others(tmp_path, monkeypatch, capfd):
+    body = """
+import json, sys, time
+name, path = sys.argv[1], sys.argv[sys.argv.index("--json") + 1]
+open(path, "w").write(json.dumps({"name": name, "complete": name == "good", "quick": "--quick" in sys.argv,
+    "machine": {"commit": COMMIT}, "wheel": sys.argv[-3] if "--wheel" in sys.argv else None}))
+print("ran", name, flush=True)
+if name == "hangs": time.sleep(60)
+sys.exit(name == "fails")
+"""
+    (tmp_path / "bench.py").write_text(body.replace("COMMIT", repr(run.commit())))
+    (tmp_path / "report.py").write_text("print('reported')")
+    names = ("fails", "hangs", "good", "package")
+    monkeypatch.setattr(run, "HERE", tmp_path)
+    monkeypatch.setattr(run, "BENCHMARKS", {name: ("bench.py", name) for name in names})
+    monkeypatch.setattr(run, "GRACE_S", 1.0)
+    command = ["run", "--results", str(tmp_path), "--quick", "--wheel", "x.whl", "--only"]
+    monkeypatch.setattr("sys.argv", [*command, ",".join(names), "--limit", "2"])
+    assert run.main() == 1
+    out, err = capfd.readouterr()
+    assert [line for line in out.splitlines() if line.startswith("ran")] == [f"ran {name}" for name in names]
+    assert "reported" in out and "fails (exit code 1), hangs (ended after 2 s)" in err
+    assert json.loads((tmp_path / "package.json").read_text())["wheel"] == "x.whl"
+    monkeypatch.setattr("sys.argv", [*command, "good,fails", "--resume"])
+    assert run.main() == 1
+    out, _ = capfd.readouterr()
+    assert "good: done before" in out and "ran good" not in out and "ran fails" in out
+    monkeypatch.setattr("sys.argv", ["run", "--only", "nonsense"])
+    with pytest.raises(SystemExit):
+        run.main()
+    assert "no benchmark nonsense; there are: fails" in capfd.readouterr().err
 
 
 def test_report_is_written_between_the_markers_from_json(tmp_path, monkeypatch, capsys):
     pytest.importorskip("matplotlib")
-    write_results(tmp_path / "results")
+    write_results(tmp_path / "results").finish()
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
     monkeypatch.setattr("sys.argv", ["report", "--results", str(tmp_path / "results"), "--readme", str(readme)])

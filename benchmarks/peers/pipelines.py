@@ -91,7 +91,8 @@ class OpenCvPipeline:
         tile = self._task.tile
         rows, columns = max(height, tile), max(width, tile)
         if (rows, columns) != (height, width):
-            image = cv2.copyMakeBorder(image, 0, rows - height, 0, columns - width, cv2.BORDER_CONSTANT)
+            black = -self._task.mean / self._task.deviation
+            image = cv2.copyMakeBorder(image, 0, rows - height, 0, columns - width, cv2.BORDER_CONSTANT, value=black)
         if (rows, columns) not in self._plans:
             self._plans[rows, columns] = self._plan((rows, columns))
         starts, weights, norm = self._plans[rows, columns]
@@ -150,11 +151,17 @@ class MonaiPipeline:
             steps.insert(0, self._transforms.Resize(shape, mode="area"))
         if (task.mean, task.deviation) != (0, 1):
             steps.append(self._transforms.NormalizeIntensity(task.mean, task.deviation))
+        # An image smaller than a tile gets black below and to the right. Left to itself, the sliding window would put
+        # it in the middle, and the network, which looks at every second pixel deeper down, would see other pixels.
+        steps.append(
+            self._transforms.SpatialPad((task.tile, task.tile), method="end", value=-task.mean / task.deviation)
+        )
+        columns, rows = (round(n * task.scale) for n in image.shape[1:])
         image = self._transforms.Compose(steps)(image)
         with torch.no_grad():
             probability = self._slide(
                 image[None].as_tensor(), (task.tile, task.tile), 1, self._network, overlap=task.overlap, mode="gaussian"
-            )[0]
+            )[0, :, :columns, :rows]
         # Its reader gives [columns, rows].
         if self._post is None:
             return opencv_lesions(np.ascontiguousarray(probability[0].numpy().T), task.low, task.high, task.min_area)
