@@ -6,6 +6,9 @@ namespace {
 constexpr std::uint32_t kNone = ~0U;
 constexpr int kEast = 0;
 constexpr int kNorth = 3;
+/// Up to so many cracks are ranked by one block.
+constexpr std::int32_t kOneBlockCracks = 1 << 14;
+constexpr int kOneBlockThreads = 1024;
 
 __device__ inline std::int64_t thread_number() {
   return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -104,12 +107,32 @@ __global__ void start_leads(DeviceCracks cracks) {
   cracks.jumps[0][k] = cracks.successors[k];
 }
 
-__global__ void double_leads(DeviceCracks cracks, int from) {
-  const std::int64_t k = thread_number();
-  if (k >= crack_count(cracks)) return;
+// Pointer doubling in one block: as many rounds as the cracks that there are ask for, an even number. A barrier costs
+// less than a launch, and a film has a few hundred or thousand cracks.
+template <typename Double>
+__device__ inline void double_at_once(const DeviceCracks& cracks, const Double& double_one) {
+  const std::int64_t count = crack_count(cracks);
+  for (std::int64_t reach = 1; reach < count; reach *= 4) {
+    for (int from = 0; from < 2; ++from) {
+      for (std::int64_t k = threadIdx.x; k < count; k += kOneBlockThreads) double_one(from, k);
+      __syncthreads();
+    }
+  }
+}
+
+__device__ inline void double_lead(const DeviceCracks& cracks, int from, std::int64_t k) {
   const std::int32_t ahead = cracks.jumps[from][k];
   cracks.leads[1 - from][k] = min(cracks.leads[from][k], cracks.leads[from][ahead]);
   cracks.jumps[1 - from][k] = cracks.jumps[from][ahead];
+}
+
+__global__ void double_leads(DeviceCracks cracks, int from) {
+  const std::int64_t k = thread_number();
+  if (k < crack_count(cracks)) double_lead(cracks, from, k);
+}
+
+__global__ void lead_at_once(DeviceCracks cracks) {
+  double_at_once(cracks, [&](int from, std::int64_t k) { double_lead(cracks, from, k); });
 }
 
 // With kFirstLeftEdge the lead is the head's pixel. With kFirstPixel only the head knows, and the others learn it from
@@ -153,13 +176,20 @@ __global__ void start_ranks(DeviceCracks cracks, int head_heading) {
   cracks.areas[k] = 0;
 }
 
-__global__ void double_ranks(DeviceCracks cracks, int from) {
-  const std::int64_t k = thread_number();
-  if (k >= crack_count(cracks)) return;
+__device__ inline void double_rank(const DeviceCracks& cracks, int from, std::int64_t k) {
   const std::int32_t ahead = cracks.jumps[from][k];
   // A last crack points at itself and its sum is 0. A boundary without a head goes round and round, to no effect.
   cracks.sums[1 - from][k] = cracks.sums[from][k] + (ahead == k ? 0 : cracks.sums[from][ahead]);
   cracks.jumps[1 - from][k] = cracks.jumps[from][ahead];
+}
+
+__global__ void double_ranks(DeviceCracks cracks, int from) {
+  const std::int64_t k = thread_number();
+  if (k < crack_count(cracks)) double_rank(cracks, from, k);
+}
+
+__global__ void rank_at_once(DeviceCracks cracks) {
+  double_at_once(cracks, [&](int from, std::int64_t k) { double_rank(cracks, from, k); });
 }
 
 __global__ void finish_ranks(DeviceCracks cracks, int head_heading) {
@@ -271,17 +301,20 @@ void enqueue_cracks(const DeviceCracks& cracks, CrackHead head, CrackPoint point
                     const std::int32_t* numbers, Stream stream) {
   const dim3 words = blocks_for(cracks.bits.word_count());
   const dim3 each = blocks_for(cracks.capacity);
-  const int rounds = rounds_for(cracks.capacity);
+  const bool is_small = cracks.capacity <= kOneBlockCracks;
+  const int rounds = is_small ? 0 : rounds_for(cracks.capacity);
   const auto on = to_cuda(stream);
   LCX_LAUNCH(count_cracks, words, kThreadsPerBlock, 0, on, cracks);
   enqueue_long_scan(cracks.offsets, cracks.bits.word_count(), cracks.block_sums, cracks.total, stream);
   LCX_LAUNCH(link_cracks, words, kThreadsPerBlock, 0, on, cracks, point);
   if (head == CrackHead::kFirstLeftEdge) {
     LCX_LAUNCH(start_leads, each, kThreadsPerBlock, 0, on, cracks);
+    if (is_small) LCX_LAUNCH(lead_at_once, 1, kOneBlockThreads, 0, on, cracks);
     for (int k = 0; k < rounds; ++k) LCX_LAUNCH(double_leads, each, kThreadsPerBlock, 0, on, cracks, k % 2);
   }
   LCX_LAUNCH(find_heads, each, kThreadsPerBlock, 0, on, cracks, head, 0, components, numbers);
   LCX_LAUNCH(start_ranks, each, kThreadsPerBlock, 0, on, cracks, heading_of(head));
+  if (is_small) LCX_LAUNCH(rank_at_once, 1, kOneBlockThreads, 0, on, cracks);
   for (int k = 0; k < rounds; ++k) LCX_LAUNCH(double_ranks, each, kThreadsPerBlock, 0, on, cracks, k % 2);
   LCX_LAUNCH(finish_ranks, each, kThreadsPerBlock, 0, on, cracks, heading_of(head));
   LCX_CUDA_CHECK(cudaGetLastError());

@@ -157,8 +157,9 @@ FilmResult DeviceLine::run(TensorView<const T, 2> image, const FilmSettings& set
   require_argument(!image.empty(), "image is empty");
   check_settings(settings);
   const DeviceGuard guard(s.device);
-  cudaGetLastError();  // an error that somebody else's call left on this thread is not ours
-  FilmSize& size = s.size_for({image.shape, kPixelType<T>, settings}, sizeof(T));
+  cudaGetLastError();                        // an error that somebody else's call left on this thread is not ours
+  constexpr int pixel_type = kPixelType<T>;  // by itself: nvcc misreads it among the others
+  FilmSize& size = s.size_for(FilmSizeKey{image.shape, pixel_type, settings}, sizeof(T));
   const auto& map_shape = size.grid().shape;
   check_output(mask, size.coarse_shape(), "mask");
   check_output(maps, {s.network.output_shape()[1], map_shape[0], map_shape[1]}, "maps");
