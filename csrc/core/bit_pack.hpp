@@ -59,6 +59,16 @@ inline void unpack_word(std::uint64_t word, std::uint8_t* bytes) {
   }
 }
 
+/// (count + 63) / 64 words of bits to `count` bytes, each 0 or 1, which are all 0 before: words without a bit set write
+/// nothing.
+inline void unpack_bits(const std::uint64_t* words, std::int64_t count, std::uint8_t* bytes) {
+  std::int64_t at = 0;
+  for (; count - at >= 64; at += 64) {
+    if (words[at / 64] != 0) unpack_word(words[at / 64], bytes + at);
+  }
+  for (; at < count; ++at) bytes[at] = words[at / 64] >> (at % 64) & 1U;
+}
+
 /// Transposes a square of 64 x 64 bits in place: bit j of word i becomes bit i of word j.
 inline void transpose_bits(std::array<std::uint64_t, 64>& square) {
   // Swaps ever smaller off-diagonal blocks: 32 x 32, 16 x 16, ..., 1 x 1.

@@ -5,75 +5,39 @@
 #include <numeric>
 #include <utility>
 
-#include "core/bit_pack.hpp"
 #include "core/error.hpp"
 #include "core/parallel_for.hpp"
-#include "core/threshold_bits.hpp"
 
 namespace lcx {
 namespace {
 
-constexpr std::int64_t kRowsPerTask = 64;
-// Pixels worth a thread of their own: some 0.1 ms of work, several times what starting a thread costs.
-constexpr std::int64_t kPixelsPerThread = 1 << 20;
+// Rows worth a thread of their own.
+constexpr std::int64_t kRowsPerThread = 1024;
 
-void append_runs(const std::vector<std::uint64_t>& words, std::int64_t width, std::vector<Run>& runs) {
-  const auto limit = static_cast<std::int32_t>(width);
-  bool open = false;
+// Writes a row's runs one behind another.
+void write_runs(const std::uint64_t* words, std::int64_t count, std::int64_t width, Run* to) {
+  std::uint64_t before = 0;  // the bit before the word
   std::int32_t begin = 0;
-  for (std::size_t k = 0; k < words.size(); ++k) {
+  for (std::int64_t k = 0; k < count; ++k) {
     const std::uint64_t word = words[k];
-    if (word == (open ? ~std::uint64_t{0} : 0)) continue;
+    if (word == 0 - before) continue;
     const auto base = static_cast<std::int32_t>(64 * k);
     // Transitions: bits that differ from the bit before them.
-    std::uint64_t edges = word ^ ((word << 1) | (open ? 1U : 0U));
-    while (edges) {
-      const std::int32_t at = base + std::countr_zero(edges);
+    std::uint64_t edges = word ^ ((word << 1) | before);
+    if (before != 0) {
+      *to++ = {begin, base + std::countr_zero(edges)};
       edges &= edges - 1;
-      if (open) {
-        runs.push_back({begin, at});
-      } else {
-        begin = at;
-      }
-      open = !open;
     }
+    while (edges != 0) {
+      begin = base + std::countr_zero(edges);
+      edges &= edges - 1;
+      if (edges == 0) break;
+      *to++ = {begin, base + std::countr_zero(edges)};
+      edges &= edges - 1;
+    }
+    before = word >> 63;
   }
-  if (open) runs.push_back({begin, limit});
-}
-
-// bits_of_row(values, count, words) turns a dense row into bits.
-template <typename T, typename BitsOfRow>
-RunMask encode(TensorView<const T, 2> values, const BitsOfRow& bits_of_row, int threads) {
-  RunMask mask;
-  mask.height = values.shape[0];
-  mask.width = values.shape[1];
-  require_argument(mask.width < (1LL << 31) - 64, "width ", mask.width, "; at most 2^31 - 65");
-  mask.row_offsets.assign(static_cast<std::size_t>(mask.height) + 1, 0);
-  const std::int64_t tasks = (mask.height + kRowsPerTask - 1) / kRowsPerTask;
-  std::vector<std::vector<Run>> parts(static_cast<std::size_t>(tasks));
-  const std::int64_t grain = kPixelsPerThread / (kRowsPerTask * std::max<std::int64_t>(mask.width, 1)) + 1;
-  parallel_for(tasks, grain, threads, [&](std::int64_t first, std::int64_t last) {
-    std::vector<std::uint64_t> words(static_cast<std::size_t>((mask.width + 63) / 64));
-    std::vector<T> gathered(values.has_dense_rows() ? 0 : static_cast<std::size_t>(mask.width));
-    // One thread's runs lie behind one another, so that they need no gathering where there is no other thread.
-    auto& runs = parts[static_cast<std::size_t>(first)];
-    for (std::int64_t y = first * kRowsPerTask; y < std::min(last * kRowsPerTask, mask.height); ++y) {
-      const T* row = values.row(y);
-      if (!values.has_dense_rows()) {
-        for (std::int64_t x = 0; x < mask.width; ++x) gathered[static_cast<std::size_t>(x)] = values(y, x);
-        row = gathered.data();
-      }
-      const std::size_t before = runs.size();
-      bits_of_row(row, mask.width, words.data());
-      append_runs(words, mask.width, runs);
-      mask.row_offsets[static_cast<std::size_t>(y) + 1] = static_cast<std::int64_t>(runs.size() - before);
-    }
-  });
-  std::partial_sum(mask.row_offsets.begin(), mask.row_offsets.end(), mask.row_offsets.begin());
-  if (!parts.empty()) mask.runs = std::move(parts.front());
-  mask.runs.reserve(static_cast<std::size_t>(mask.row_offsets.back()));
-  for (std::size_t k = 1; k < parts.size(); ++k) mask.runs.insert(mask.runs.end(), parts[k].begin(), parts[k].end());
-  return mask;
+  if (before != 0 && width % 64 == 0) *to = {begin, static_cast<std::int32_t>(width)};
 }
 
 // Union-find over runs. A parent is never a later run than its child, so roots are their component's first run and
@@ -155,39 +119,36 @@ RunMask complement(const RunMask& mask) {
 
 }  // namespace
 
+RunMask to_runs(const BitRows& bits, int threads) {
+  RunMask mask{bits.height, bits.width, {}, std::vector<std::int64_t>(static_cast<std::size_t>(bits.height) + 1, 0)};
+  for (std::int64_t y = 0; y < bits.height; ++y) {
+    const auto row = static_cast<std::size_t>(y);
+    mask.row_offsets[row + 1] = mask.row_offsets[row] + count_runs(bits.row(y), bits.row_words);
+  }
+  mask.runs.resize(static_cast<std::size_t>(mask.row_offsets.back()));
+  parallel_for(bits.height, kRowsPerThread, threads, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t y = first; y < last; ++y) {
+      write_runs(bits.row(y), bits.row_words, bits.width,
+                 mask.runs.data() + mask.row_offsets[static_cast<std::size_t>(y)]);
+    }
+  });
+  return mask;
+}
+
 RunMask encode_at_least(TensorView<const float, 2> values, float level, int threads) {
-  return encode(
-      values,
-      [level](const float* row, std::int64_t count, std::uint64_t* words) { bits_at_least(row, level, count, words); },
-      threads);
+  return to_runs(bits_at_least(values, level, threads), threads);
 }
 
 RunMask encode_at_least(TensorView<const Half, 2> values, float level, int threads) {
-  return encode(
-      values,
-      [level](const Half* row, std::int64_t count, std::uint64_t* words) { bits_at_least(row, level, count, words); },
-      threads);
+  return to_runs(bits_at_least(values, level, threads), threads);
 }
 
 RunMask encode_at_least(TensorView<const std::uint8_t, 2> values, float level, int threads) {
-  int least = 0;
-  while (least < 256 && !(probability_of(static_cast<std::uint8_t>(least)) >= level)) ++least;
-  return encode(
-      values,
-      [least](const std::uint8_t* row, std::int64_t count, std::uint64_t* words) {
-        if (least == 256) {
-          std::fill(words, words + (count + 63) / 64, std::uint64_t{0});
-        } else {
-          bits_at_least(row, static_cast<std::uint8_t>(least), count, words);
-        }
-      },
-      threads);
+  return to_runs(bits_at_least(values, level, threads), threads);
 }
 
 RunMask encode_nonzero(TensorView<const std::uint8_t, 2> mask, int threads) {
-  return encode(
-      mask, [](const std::uint8_t* row, std::int64_t count, std::uint64_t* words) { pack_bits(row, count, 1, words); },
-      threads);
+  return to_runs(bits_nonzero(mask, threads), threads);
 }
 
 RunLabels label_runs(const RunMask& mask, Connectivity connectivity) {
@@ -234,14 +195,7 @@ BitMask::BitMask(const RunMask& mask) : BitMask(mask.height, mask.width) {
 }
 
 void BitMask::set_range(std::int64_t y, std::int64_t begin, std::int64_t end) {
-  std::uint64_t* row = words_.data() + (y + 1) * row_words_;
-  for (std::int64_t at = begin + 1; at <= end;) {
-    const std::int64_t bit = at & 63;
-    const std::int64_t count = std::min<std::int64_t>(64 - bit, end + 1 - at);
-    const std::uint64_t ones = count == 64 ? ~std::uint64_t{0} : ((std::uint64_t{1} << count) - 1);
-    row[at >> 6] |= ones << bit;
-    at += count;
-  }
+  set_bits(words_.data() + (y + 1) * row_words_, begin + 1, end + 1);
 }
 
 }  // namespace lcx

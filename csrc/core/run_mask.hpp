@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/bit_rows.hpp"
 #include "core/half.hpp"
 #include "core/tensor_view.hpp"
 
@@ -40,6 +41,9 @@ struct RunLabels {
   std::vector<std::int32_t> labels;
   std::int32_t count = 0;
 };
+
+/// The runs of a mask of bits.
+RunMask to_runs(const BitRows& mask, int threads);
 
 /// Runs of the pixels with `value >= level` (NaN is background).
 RunMask encode_at_least(TensorView<const float, 2> values, float level, int threads);
