@@ -143,8 +143,7 @@ class BandLabeller {
         has(last_row_, above.begin)) {
       return true;
     }
-    return above.end >= run.begin && above.end < run.end && has(first_row_, above.end) &&
-           has(last_row_, above.end - 1);
+    return above.end >= run.begin && above.end < run.end && has(first_row_, above.end) && has(last_row_, above.end - 1);
   }
 
   // Gives each run of the band a provisional label: that of a run above which it touches, or else a new one.

@@ -64,7 +64,12 @@ inline void unpack_word(std::uint64_t word, std::uint8_t* bytes) {
 inline void unpack_bits(const std::uint64_t* words, std::int64_t count, std::uint8_t* bytes) {
   std::int64_t at = 0;
   for (; count - at >= 64; at += 64) {
-    if (words[at / 64] != 0) unpack_word(words[at / 64], bytes + at);
+    const std::uint64_t word = words[at / 64];
+    if (word == ~std::uint64_t{0}) {
+      std::memset(bytes + at, 1, 64);
+    } else if (word != 0) {
+      unpack_word(word, bytes + at);
+    }
   }
   for (; at < count; ++at) bytes[at] = words[at / 64] >> (at % 64) & 1U;
 }

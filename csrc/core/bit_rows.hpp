@@ -59,7 +59,8 @@ inline bool any_bit(const std::uint64_t* words, std::int64_t begin, std::int64_t
   return (words[last] & tail) != 0;
 }
 
-/// Calls change(word, which) for every word that bits [begin, end) lie in, `which` being those of its bits; begin < end.
+/// Calls change(word, which) for every word that bits [begin, end) lie in, `which` being those of its bits; begin <
+/// end.
 template <typename Change>
 void for_bit_range(std::uint64_t* words, std::int64_t begin, std::int64_t end, const Change& change) {
   std::int64_t k = begin >> 6;

@@ -135,22 +135,6 @@ RunMask to_runs(const BitRows& bits, int threads) {
   return mask;
 }
 
-RunMask encode_at_least(TensorView<const float, 2> values, float level, int threads) {
-  return to_runs(bits_at_least(values, level, threads), threads);
-}
-
-RunMask encode_at_least(TensorView<const Half, 2> values, float level, int threads) {
-  return to_runs(bits_at_least(values, level, threads), threads);
-}
-
-RunMask encode_at_least(TensorView<const std::uint8_t, 2> values, float level, int threads) {
-  return to_runs(bits_at_least(values, level, threads), threads);
-}
-
-RunMask encode_nonzero(TensorView<const std::uint8_t, 2> mask, int threads) {
-  return to_runs(bits_nonzero(mask, threads), threads);
-}
-
 RunLabels label_runs(const RunMask& mask, Connectivity connectivity) {
   require_argument(mask.runs.size() < (1ULL << 31), "mask has ", mask.runs.size(), " runs; at most 2^31 - 1");
   DisjointRuns sets(mask.runs.size());

@@ -4,8 +4,6 @@
 #include <vector>
 
 #include "core/bit_rows.hpp"
-#include "core/half.hpp"
-#include "core/tensor_view.hpp"
 
 namespace lcx {
 
@@ -44,16 +42,6 @@ struct RunLabels {
 
 /// The runs of a mask of bits.
 RunMask to_runs(const BitRows& mask, int threads);
-
-/// Runs of the pixels with `value >= level` (NaN is background).
-RunMask encode_at_least(TensorView<const float, 2> values, float level, int threads);
-
-/// Likewise, of stored probabilities (core/half.hpp).
-RunMask encode_at_least(TensorView<const Half, 2> values, float level, int threads);
-RunMask encode_at_least(TensorView<const std::uint8_t, 2> values, float level, int threads);
-
-/// Runs of the nonzero pixels.
-RunMask encode_nonzero(TensorView<const std::uint8_t, 2> mask, int threads);
 
 /// Connected components of a mask.
 RunLabels label_runs(const RunMask& mask, Connectivity connectivity);

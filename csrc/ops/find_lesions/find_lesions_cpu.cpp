@@ -5,6 +5,8 @@
 #include <cmath>
 #include <memory>
 
+#include "core/band_labels.hpp"
+#include "core/bit_holes.hpp"
 #include "core/run_mask.hpp"
 #include "core/simd.hpp"
 #include "ops/find_lesions/find_lesions.hpp"
@@ -154,14 +156,38 @@ std::array<double, 2> crossing(TensorView<const T, 2> map, const Crack& crack, f
           static_cast<double>(crack.x) + 0.5 + part * outward[1]};
 }
 
+// Above so many runs whole words of pixels are quicker to work on than runs.
+constexpr std::int64_t kManyRuns = 1 << 16;
+
+bool is_dense(const BitRows& bits) {
+  std::int64_t runs = 0;
+  for (std::int64_t y = 0; y < bits.height; ++y) runs += count_runs(bits.row(y), bits.row_words);
+  return runs > kManyRuns;
+}
+
+// The pixels of all lesions, small ones included.
 template <typename T>
-Lesions find(TensorView<const T, 2> map, const LesionOptions& options, int threads) {
-  RunMask mask = encode_at_least(map, options.low, threads);
+RunMask find_mask(TensorView<const T, 2> map, const LesionOptions& options, int threads) {
+  BitRows bits = bits_at_least(map, options.low, threads);
+  if (is_dense(bits)) {
+    if (options.high > options.low) {
+      const BandLabels labels = label_bands(bits, Connectivity::kEight);
+      keep_components(bits, labels, seeded_components(bits, labels, bits_at_least(map, options.high, threads)));
+    }
+    if (options.fill_holes) fill_bit_holes(bits);
+    return to_runs(bits, threads);
+  }
+  RunMask mask = to_runs(bits, threads);
   if (options.high > options.low) mask = keep_seeded(map, mask, options.high);
   if (options.fill_holes) mask = fill_run_holes(mask);
+  return mask;
+}
+
+template <typename T>
+Lesions find(TensorView<const T, 2> map, const LesionOptions& options, int threads) {
   Lesions lesions;
   RunLabels labels;
-  mask = measure(mask, options.min_area, labels, lesions.geometry);
+  const RunMask mask = measure(find_mask(map, options, threads), options.min_area, labels, lesions.geometry);
   lesions.values = measure_values(map, mask, labels, lesions.geometry);
 
   const BitMask foreground(mask);
