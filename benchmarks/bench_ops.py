@@ -42,6 +42,7 @@ fill_voids = peer("fill_voids")
 kornia_rs = peer("kornia_rs")
 monai_inferers = peer("monai.inferers")
 rlemasklib = peer("rlemasklib")
+skimage_filters = peer("skimage.filters")
 torch = peer("torch")
 
 LOW, HIGH, MIN_AREA = 0.5, 0.7, 30
@@ -164,6 +165,55 @@ def bench_fill(case: str, mask: np.ndarray, rounds: int) -> Comparison:
     return compare("fill holes", case, candidates, floor=mask.copy, rounds=rounds, budget_s=2.5)
 
 
+def bench_remove_small(case: str, mask: np.ndarray, rounds: int) -> Comparison:
+    """Drop small components, mask to mask."""
+    kept = ops.remove_small(mask, min_area=MIN_AREA, threads=1)
+    by_column = np.asfortranarray(mask)
+
+    def is_right(other: Any) -> bool:
+        return np.array_equal(np.asarray(other, bool), kept)
+
+    def rle() -> Any:
+        runs = rlemasklib.RLEMask.from_array(by_column)
+        return runs.remove_small_components(min_size=MIN_AREA, connectivity=8).to_array(order="F")
+
+    candidates: Candidates = {
+        "lcx_fast": lambda: ops.remove_small(mask, min_area=MIN_AREA, threads=1),
+        "cc3d": candidate(cc3d, lambda: cc3d.dust(mask, threshold=MIN_AREA, connectivity=8), is_right),
+        "rlemasklib": candidate(rlemasklib, rle, is_right),
+    }
+    return compare("remove small", case, candidates, floor=mask.copy, rounds=rounds, budget_s=2.5)
+
+
+def bench_hysteresis(case: str, probability: np.ndarray, rounds: int) -> Comparison:
+    """Two thresholds, float map to mask."""
+    kept = ops.hysteresis(probability, low=LOW, high=HIGH, threads=1)
+
+    def is_right(other: Any) -> bool:
+        return np.array_equal(other, kept)
+
+    def opencv() -> np.ndarray:
+        count, labels = cv2.connectedComponents(cv2.compare(probability, LOW, cv2.CMP_GE), ltype=cv2.CV_32S)
+        seeded = np.zeros(count, bool)
+        seeded[labels[probability >= HIGH]] = True
+        seeded[0] = False
+        return seeded[labels]
+
+    # Its thresholds are exclusive, and its neighbours four.
+    below = np.nextafter(np.float32([LOW, HIGH]), np.float32(0))
+
+    def skimage() -> Any:
+        return skimage_filters.apply_hysteresis_threshold(probability, below[0], below[1])
+
+    ours_by_sides = ops.hysteresis(probability, low=LOW, high=HIGH, connectivity=4, threads=1)
+    candidates: Candidates = {
+        "lcx_fast": lambda: ops.hysteresis(probability, low=LOW, high=HIGH, threads=1),
+        "OpenCV + NumPy": candidate(cv2, opencv, is_right),
+        "skimage (4 neighbours)": candidate(skimage_filters, skimage, lambda r: np.array_equal(r, ours_by_sides)),
+    }
+    return compare("hysteresis", case, candidates, floor=probability.max, rounds=rounds, budget_s=2.5)
+
+
 def bench_outlines(case: str, mask: np.ndarray, rounds: int) -> Comparison:
     """Every outline, outer ones and holes."""
     outer = int((~ops.trace_contours(mask, threads=1).is_hole).sum())
@@ -230,6 +280,33 @@ def bench_tiles(case: str, tile: int, overlap: float, rounds: int) -> Comparison
     )
 
 
+def bench_tile_views(case: str, tile: int, overlap: float, rounds: int) -> Comparison:
+    """The same where the network takes a view of the image: nothing is cut, on either side."""
+    image = np.random.default_rng(5).random(SHAPE, np.float32)
+    grid = ops.plan_tiles(SHAPE, tile_shape=(tile, tile), overlap=overlap)
+
+    def ours() -> np.ndarray:
+        blender = ops.TileBlender(grid, channels=1)
+        for n, (y, x) in enumerate(grid.origins):
+            blender.add(n, image[None, y : y + tile, x : x + tile])
+        return blender.finish()
+
+    starts, weights, norm = gaussian_plan(grid, tile)
+    assert np.abs(ours()[0] - image).max() < 1e-6
+
+    def by_slices() -> Any:
+        return chains.numpy_tiles(image, starts, tile, weights, norm)
+
+    return compare(
+        "blend views",
+        f"{case} ({len(grid)} tiles)",
+        {"lcx_fast": ours, "NumPy slices, cached 1/norm": candidate(chains, by_slices)},
+        floor=image.copy,
+        rounds=rounds,
+        data_bytes=2 * image.nbytes,
+    )
+
+
 def gaussian_plan(grid: ops.TileGrid, tile: int) -> tuple[list[list[int]], np.ndarray, np.ndarray]:
     """What a careful user keeps between images: tile starts, weights and 1 / (sum of weights)."""
     sides = np.exp(-0.5 * ((np.arange(tile) + 0.5 - tile / 2) / (tile / 8)) ** 2)
@@ -282,10 +359,13 @@ def main() -> int:
         run("label to int32", bench_label, case, mask)
         run("label + statistics", bench_statistics, case, mask)
         run("fill holes", bench_fill, case, mask)
+        run("remove small", bench_remove_small, case, mask)
+        run("hysteresis", bench_hysteresis, case, probability)
         if case in (*EVERYDAY, "spiral", "huge"):  # outlines of noise take over a minute and are nobody's job
             run("outlines", bench_outlines, case, mask)
     for tile, overlap in ((512, 0.25), (512, 0.5), (1024, 0.25), (1024, 0.5)):
         run("tile + blend", bench_tiles, f"{tile}, overlap {number(overlap)}", tile, overlap)
+        run("blend views", bench_tile_views, f"{tile}, overlap {number(overlap)}", tile, overlap)
     return results.finish()
 
 

@@ -37,6 +37,7 @@ __all__: list[str] = [
     "fill_polygons",
     "find_lesions",
     "has_cuda",
+    "hysteresis",
     "image_score",
     "label_components",
     "mask_iou",
@@ -49,6 +50,7 @@ __all__: list[str] = [
     "plan_tiles",
     "rank_areas",
     "region_props",
+    "remove_small",
     "resample",
     "rle_iou",
     "spread_mask",
@@ -440,6 +442,14 @@ def find_lesions(
     threads: typing.SupportsInt | typing.SupportsIndex,
     stream: typing.Any = None,
 ) -> dict: ...
+def hysteresis(
+    values: typing.Any,
+    *,
+    low: typing.SupportsFloat | typing.SupportsIndex,
+    high: typing.SupportsFloat | typing.SupportsIndex,
+    connectivity: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any: ...
 def image_score(
     probability: typing.Any,
     mask: typing.Any,
@@ -509,6 +519,13 @@ def region_props(
     count: typing.SupportsInt | typing.SupportsIndex,
     stream: typing.Any = None,
 ) -> dict: ...
+def remove_small(
+    mask: typing.Any,
+    *,
+    min_area: typing.SupportsInt | typing.SupportsIndex,
+    connectivity: typing.SupportsInt | typing.SupportsIndex,
+    threads: typing.SupportsInt | typing.SupportsIndex,
+) -> typing.Any: ...
 def resample(
     image: typing.Any,
     *,

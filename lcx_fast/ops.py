@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from . import _core
 from ._core import TileGrid
 from .errors import InvalidArgument
+from .masks import fill_holes, hysteresis, remove_small
 from .overlaps import MatchResult, Rle, box_iou, encode_rle, mask_iou, match_detections, merge_rle
 from .polygons import Polygons
 from .values import RunValues, measure_runs, percentiles, resample, resample_many, spread_mask
@@ -48,6 +49,7 @@ __all__ = [
     "fill_holes",
     "fill_polygons",
     "find_lesions",
+    "hysteresis",
     "label_components",
     "mask_iou",
     "match_detections",
@@ -56,6 +58,7 @@ __all__ = [
     "percentiles",
     "plan_tiles",
     "region_props",
+    "remove_small",
     "resample",
     "resample_many",
     "spread_mask",
@@ -308,18 +311,6 @@ def region_props(
             raise InvalidArgument("labels are on a GPU; pass their count too, which label_components returns")
         count = int(np.max(labels, initial=0))
     return RegionProps(**_core.region_props(labels, values, count=count, stream=stream))
-
-
-def fill_holes(mask: Array, *, threads: int = 0, stream: Any = None) -> NDArray[np.bool_]:
-    """Make background that is not 4-connected to the border foreground.
-
-    Args:
-        mask: bool or uint8 [H, W], nonzero = foreground.
-        threads: most threads to use; 0 = all.
-        stream: for arrays on a GPU; see above.
-    """
-    filled: NDArray[np.bool_] = _core.fill_holes(mask, threads=threads, stream=stream)
-    return filled
 
 
 def trace_contours(mask: Array, *, threads: int = 0, stream: Any = None) -> Contours:

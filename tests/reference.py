@@ -164,6 +164,18 @@ def fill_holes(mask):
     return (labels != labels[0, 0])[1:-1, 1:-1]
 
 
+def remove_small(mask, min_area, connectivity=8):
+    """The components of at least min_area pixels."""
+    labels, count = label_components(mask, connectivity)
+    return np.isin(labels, [k for k in range(1, count + 1) if np.count_nonzero(labels == k) >= min_area])
+
+
+def hysteresis(values, low, high, connectivity=8):
+    """Pixels >= low of the components that hold a pixel >= high; NaN is below both."""
+    labels, _ = label_components(values >= low, connectivity)
+    return np.isin(labels, labels[values >= high])
+
+
 def region_props(labels, values=None, count=None):
     """A list of dicts, one per label 1 .. count; empty labels have area 0."""
     regions = []

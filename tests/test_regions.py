@@ -45,12 +45,30 @@ def pattern(name, shape, rng):
     if name == "rings":
         y, x = np.indices(shape)
         return (np.hypot(y - shape[0] / 2, x - shape[1] / 2).astype(int) // 2) % 2 == 0
+    if name == "stripes":  # rows that repeat, and now and then do not
+        return np.tile(rng.random((1, shape[1])) < 0.5, (shape[0], 1)) ^ (rng.random(shape) < 0.02)
+    if name == "frayed board":
+        return pattern("checkerboard", shape, rng) ^ (rng.random(shape) < 0.1)
     return rng.random(shape) < {"empty": 0.0, "sparse": 0.1, "half": 0.5, "dense": 0.8, "full": 1.0}[name]
 
 
 masks = st.builds(
     lambda name, height, width, seed: pattern(name, (height, width), np.random.default_rng(seed)),
-    st.sampled_from(["empty", "sparse", "half", "dense", "full", "checkerboard", "comb", "spiral", "rings"]),
+    st.sampled_from(
+        [
+            "empty",
+            "sparse",
+            "half",
+            "dense",
+            "full",
+            "checkerboard",
+            "comb",
+            "spiral",
+            "rings",
+            "stripes",
+            "frayed board",
+        ]
+    ),
     st.sampled_from([1, 2, 5, 31, 33, 70]),
     st.sampled_from([1, 2, 5, 31, 32, 33, 63, 64, 65, 66, 130]),
     st.integers(0, 2**31),
@@ -75,6 +93,26 @@ def test_fill_holes(mask, layout):
     filled = ops.fill_holes(mask)
     assert filled.dtype == bool
     assert np.array_equal(filled, reference.fill_holes(mask))
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks, layouts, st.sampled_from([4, 8]), st.sampled_from([0, 1, 2, 3, 7, 40, 10**6]), st.sampled_from([1, 3]))
+def test_remove_small(mask, layout, connectivity, min_area, threads):
+    mask = layout(mask)
+    kept = ops.remove_small(mask, min_area=min_area, connectivity=connectivity, threads=threads)
+    assert kept.dtype == bool
+    assert np.array_equal(kept, reference.remove_small(mask, min_area, connectivity))
+
+
+@settings(max_examples=60, deadline=None)
+@given(masks, layouts, st.sampled_from([4, 8]), st.integers(0, 2**31), st.sampled_from([0.3, 0.6, 0.99]))
+def test_hysteresis(mask, layout, connectivity, seed, high):
+    values = np.random.default_rng(seed).random(mask.shape, np.float32) * (0.3 + 0.7 * mask).astype(np.float32)
+    values[values > 0.995] = np.nan
+    values = layout(values)
+    kept = ops.hysteresis(values, low=0.3, high=high, connectivity=connectivity)
+    assert kept.dtype == bool
+    assert np.array_equal(kept, reference.hysteresis(values, np.float32(0.3), np.float32(high), connectivity))
 
 
 @settings(max_examples=60, deadline=None)
@@ -265,6 +303,42 @@ def test_full_size_adversaries():
     assert len(ops.find_lesions(board, fill_holes=False)) == 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.uint8])
+@pytest.mark.parametrize("name", ["noise", "comb", "frayed board"])
+@pytest.mark.parametrize("fill", [True, False])
+def test_lesions_of_dense_maps_equal_the_steps_one_by_one(name, fill, dtype):
+    rng = np.random.default_rng(3)
+    shape = (513, 601)
+    values = rng.random(shape)
+    if name != "noise":
+        values = np.where(pattern(name, shape, rng), 0.5 + values / 2, values / 2)
+    values = (255 * values).astype(dtype) if dtype == np.uint8 else values.astype(dtype)
+    probability = values.astype(np.float32) / np.float32(255 if dtype == np.uint8 else 1)
+    low, high, min_area = 0.5, 0.95, 4
+    found = ops.find_lesions(values, low=low, high=high, min_area=min_area, fill_holes=fill)
+    mask = probability >= low
+    assert np.count_nonzero(np.diff(mask.astype(np.int8), axis=1) == 1) > 1 << 16
+    labels, count = ops.label_components(mask)
+    mask &= np.isin(labels, labels[mask & (probability >= high)])
+    if fill:
+        mask = ops.fill_holes(mask)
+    labels, count = ops.label_components(mask)
+    props = ops.region_props(labels, probability, count=count)
+    large = props.area >= min_area
+    assert 0 < large.sum() == len(found)
+    for what in ("area", "bounding_box", "centroid", "max"):
+        assert np.array_equal(getattr(found, what), getattr(props, what)[large])
+    for what in ("mean", "top_mean"):
+        np.testing.assert_allclose(getattr(found, what), getattr(props, what)[large], rtol=1e-6)
+    contours = ops.trace_contours(np.append(False, large)[labels])
+    lengths = [
+        np.abs(np.diff(polygon, axis=0, append=polygon[:1])).sum()
+        for polygon, is_hole in zip(contours.polygons, contours.is_hole, strict=True)
+        if not is_hole
+    ]
+    assert [len(outline) for outline in found.outlines] == lengths
+
+
 def test_arguments_are_checked():
     with pytest.raises(InvalidArgument, match="low at most high"):
         ops.find_lesions(np.zeros((4, 4), np.float32), low=0.6, high=0.5)
@@ -274,6 +348,12 @@ def test_arguments_are_checked():
         ops.find_lesions(np.zeros((4, 4)))
     with pytest.raises(InvalidArgument, match="connectivity"):
         ops.label_components(np.zeros((4, 4), bool), connectivity=6)
+    with pytest.raises(InvalidArgument, match="at least 0 pixels"):
+        ops.remove_small(np.zeros((4, 4), bool), min_area=-1)
+    with pytest.raises(InvalidArgument, match="low at most high"):
+        ops.hysteresis(np.zeros((4, 4), np.float32), low=0.6, high=0.5)
+    with pytest.raises(InvalidArgument, match="both must be finite"):
+        ops.hysteresis(np.zeros((4, 4), np.float32), low=0.6, high=np.nan)
     with pytest.raises(InvalidArgument, match="label 3"):
         ops.region_props(np.full((2, 2), 3, np.int32), count=2)
     with pytest.raises(InvalidArgument, match="not finite"):
@@ -284,5 +364,7 @@ def test_arguments_are_checked():
 def test_empty_arrays(shape):
     assert ops.label_components(np.zeros(shape, bool))[1] == 0
     assert ops.fill_holes(np.zeros(shape, bool)).shape == shape
+    assert ops.remove_small(np.zeros(shape, bool), min_area=3).shape == shape
+    assert ops.hysteresis(np.zeros(shape, np.float32), low=0.2, high=0.4).shape == shape
     assert len(ops.find_lesions(np.zeros(shape, np.float32))) == 0
     assert not ops.trace_contours(np.zeros(shape, bool)).polygons

@@ -210,22 +210,7 @@ void for_each_run(const BitRows& mask, const BandLabels& labels, const Visit& vi
   }
 }
 
-}  // namespace
-
-BandLabels label_bands(const BitRows& mask, Connectivity connectivity) {
-  return BandLabeller(mask, connectivity).label();
-}
-
-std::vector<std::uint8_t> seeded_components(const BitRows& mask, const BandLabels& labels, const BitRows& seeds) {
-  std::vector<std::uint8_t> seeded(static_cast<std::size_t>(labels.count) + 1, 0);
-  for_each_run(mask, labels, [&](std::int64_t b, std::size_t label, std::int32_t begin, std::int32_t end) {
-    if (seeded[label]) return;
-    const BandRows rows = rows_of_band(seeds, labels.rows_per_band, b);
-    if (any_bit(rows.first, begin, end) || any_bit(rows.last, begin, end)) seeded[label] = 1;
-  });
-  return seeded;
-}
-
+// Clears the components whose entry in `keep` ([count + 1], by label) is 0.
 void keep_components(BitRows& mask, const BandLabels& labels, const std::vector<std::uint8_t>& keep) {
   if (std::find(keep.begin() + 1, keep.end(), std::uint8_t{0}) == keep.end()) return;
   for_each_run(mask, labels, [&](std::int64_t b, std::size_t label, std::int32_t begin, std::int32_t end) {
@@ -235,6 +220,38 @@ void keep_components(BitRows& mask, const BandLabels& labels, const std::vector<
       clear_bits(mask.row(k), begin, end);
     }
   });
+}
+
+}  // namespace
+
+BandLabels label_bands(const BitRows& mask, Connectivity connectivity) {
+  return BandLabeller(mask, connectivity).label();
+}
+
+void keep_seeded(BitRows& mask, const BitRows& seeds, Connectivity connectivity) {
+  const BandLabels labels = label_bands(mask, connectivity);
+  std::vector<std::uint8_t> seeded(static_cast<std::size_t>(labels.count) + 1, 0);
+  for_each_run(mask, labels, [&](std::int64_t b, std::size_t label, std::int32_t begin, std::int32_t end) {
+    if (seeded[label]) return;
+    const BandRows rows = rows_of_band(seeds, labels.rows_per_band, b);
+    if (any_bit(rows.first, begin, end) || any_bit(rows.last, begin, end)) seeded[label] = 1;
+  });
+  keep_components(mask, labels, seeded);
+}
+
+void keep_large(BitRows& mask, std::int64_t min_area, Connectivity connectivity) {
+  if (min_area <= 1) return;
+  const BandLabels labels = label_bands(mask, connectivity);
+  std::vector<std::int64_t> areas(static_cast<std::size_t>(labels.count) + 1, 0);
+  for_each_run(mask, labels, [&](std::int64_t b, std::size_t label, std::int32_t begin, std::int32_t end) {
+    const BandRows rows = rows_of_band(mask, labels.rows_per_band, b);
+    areas[label] += count_bits(rows.first, begin, end);
+    if (rows.last != rows.first) areas[label] += count_bits(rows.last, begin, end);
+  });
+  std::vector<std::uint8_t> keep;
+  keep.reserve(areas.size());
+  for (const std::int64_t area : areas) keep.push_back(area >= min_area ? 1 : 0);
+  keep_components(mask, labels, keep);
 }
 
 }  // namespace lcx

@@ -45,10 +45,10 @@ inline BandRows rows_of_band(const BitRows& mask, std::int64_t rows_per_band, st
   return {mask.row(y), mask.row(y + rows_per_band - 1 < mask.height ? y + rows_per_band - 1 : y)};
 }
 
-/// Per component, whether a bit of `seeds`, a part of the mask, lies in it. [count + 1], by label.
-std::vector<std::uint8_t> seeded_components(const BitRows& mask, const BandLabels& labels, const BitRows& seeds);
+/// Clears the components that hold no bit of `seeds`, a part of the mask.
+void keep_seeded(BitRows& mask, const BitRows& seeds, Connectivity connectivity);
 
-/// Clears the components whose entry in `keep` ([count + 1], by label) is 0.
-void keep_components(BitRows& mask, const BandLabels& labels, const std::vector<std::uint8_t>& keep);
+/// Clears the components of fewer pixels than min_area.
+void keep_large(BitRows& mask, std::int64_t min_area, Connectivity connectivity);
 
 }  // namespace lcx

@@ -148,8 +148,7 @@ void fill_bit_holes(BitRows& mask) {
   if (flood.run()) {
     mask = std::move(flood).outside();
   } else {
-    const BandLabels regions = label_bands(mask, Connectivity::kFour);
-    keep_components(mask, regions, seeded_components(mask, regions, border_of(mask)));
+    keep_seeded(mask, border_of(mask), Connectivity::kFour);
   }
   invert(mask);
 }

@@ -87,14 +87,34 @@ BitRows bits_nonzero(TensorView<const std::uint8_t, 2> mask, int threads) {
       threads);
 }
 
+void to_flags(const BitRows& mask, TensorView<std::uint8_t, 2> flags, int threads) {
+  const std::int64_t grain = kPixelsPerThread / std::max<std::int64_t>(mask.width, 1) + 1;
+  parallel_for(mask.height, grain, threads, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t y = begin; y < end; ++y) unpack_bits(mask.row(y), mask.width, flags.row(y));
+  });
+}
+
 LCX_SIMD_CLONES std::int64_t count_runs(const std::uint64_t* words, std::int64_t count) {
   std::int64_t runs = 0;
   std::uint64_t before = 0;
   for (std::int64_t k = 0; k < count; ++k) {
+    k = skip_background(words, k, count, before);
+    if (k == count) break;
     runs += std::popcount(words[k] & ~((words[k] << 1) | before));
     before = words[k] >> 63;
   }
   return runs;
+}
+
+LCX_SIMD_CLONES std::int64_t count_bits(const std::uint64_t* words, std::int64_t begin, std::int64_t end) {
+  const std::int64_t last = (end - 1) >> 6;
+  std::int64_t count = 0;
+  std::uint64_t which = ~std::uint64_t{0} << (begin & 63);
+  for (std::int64_t k = begin >> 6; k < last; ++k) {
+    count += std::popcount(words[k] & which);
+    which = ~std::uint64_t{0};
+  }
+  return count + std::popcount(words[last] & which & (~std::uint64_t{0} >> (63 - ((end - 1) & 63))));
 }
 
 LCX_SIMD_CLONES std::int64_t list_runs(const std::uint64_t* words, std::int64_t count, std::int64_t width,

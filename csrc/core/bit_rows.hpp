@@ -26,6 +26,12 @@ class BitRows {
   const std::uint64_t* row(std::int64_t y) const { return words_.get() + y * row_words; }
   std::uint64_t* row(std::int64_t y) { return words_.get() + y * row_words; }
 
+  /// Any y and x: what lies outside is background.
+  bool test(std::int64_t y, std::int64_t x) const {
+    if (y < 0 || y >= height || x < 0 || x >= width) return false;
+    return (row(y)[x >> 6] >> (x & 63)) & 1U;
+  }
+
   std::int64_t height;
   std::int64_t width;
   std::int64_t row_words;
@@ -41,6 +47,18 @@ BitRows bits_at_least(TensorView<const std::uint8_t, 2> values, float level, int
 
 /// The nonzero pixels.
 BitRows bits_nonzero(TensorView<const std::uint8_t, 2> mask, int threads);
+
+/// Writes 1 for every pixel of the mask to bytes that are all 0 before, dense rows.
+void to_flags(const BitRows& mask, TensorView<std::uint8_t, 2> flags, int threads);
+
+/// The first of words [k, count) that may hold the begin or the end of a run, `before` being the bit before word k.
+inline std::int64_t skip_background(const std::uint64_t* words, std::int64_t k, std::int64_t count,
+                                    std::uint64_t before) {
+  if (before != 0) return k;
+  while (count - k >= 4 && (words[k] | words[k + 1] | words[k + 2] | words[k + 3]) == 0) k += 4;
+  while (k < count && words[k] == 0) ++k;
+  return k;
+}
 
 /// How many runs a row has, that is ranges of foreground.
 std::int64_t count_runs(const std::uint64_t* words, std::int64_t count);
@@ -58,6 +76,9 @@ inline bool any_bit(const std::uint64_t* words, std::int64_t begin, std::int64_t
   }
   return (words[last] & tail) != 0;
 }
+
+/// How many bits of [begin, end) are set; begin < end.
+std::int64_t count_bits(const std::uint64_t* words, std::int64_t begin, std::int64_t end);
 
 /// Calls change(word, which) for every word that bits [begin, end) lie in, `which` being those of its bits; begin <
 /// end.

@@ -150,21 +150,37 @@ std::vector<std::uint32_t> to_counts(ColumnRunsView mask) {
 }
 
 std::string to_string(ColumnRunsView mask) {
-  const std::vector<std::uint32_t> counts = to_counts(mask);
+  constexpr std::size_t kLongest = 7;  // characters of a difference of two counts
   std::string text;
-  text.reserve(counts.size() * 3);
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    std::int64_t value = counts[i];
-    if (i > 2) value -= counts[i - 2];
-    bool more = true;
-    while (more) {
-      auto bits = static_cast<unsigned>(value & 0x1F);
+  text.resize(3 * mask.edges.size() + 2 * kLongest);
+  std::size_t used = 0;
+  const auto write = [&](std::int64_t value) {
+    if (text.size() - used < kLongest) text.resize(2 * text.size());
+    char* to = text.data() + used;
+    while (value < -16 || value > 15) {
+      *to++ = static_cast<char>(48 + 32 + (value & 0x1F));
       value >>= 5;
-      more = (bits & 0x10U) ? value != -1 : value != 0;
-      if (more) bits |= 0x20U;
-      text.push_back(static_cast<char>(bits + 48U));
     }
-  }
+    *to++ = static_cast<char>(48 + (value & 0x1F));
+    used = static_cast<std::size_t>(to - text.data());
+  };
+  // As to_counts, with the difference to the last but one from the fourth count on.
+  const auto total = static_cast<std::uint32_t>(mask.height * mask.width);
+  std::uint32_t at = 0;
+  std::uint32_t last = 0;
+  std::uint32_t last_but_one = 0;
+  std::size_t number = 0;
+  const auto add = [&](std::uint32_t edge) {
+    const std::uint32_t count = edge - at;
+    at = edge;
+    write(number > 2 ? static_cast<std::int64_t>(count) - last_but_one : std::int64_t{count});
+    last_but_one = last;
+    last = count;
+    ++number;
+  };
+  for (const std::uint32_t edge : mask.edges) add(edge);
+  if (at < total || mask.edges.empty()) add(total);
+  text.resize(used);
   return text;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <limits>
 
 #include "core/select.hpp"
 #include "core/simd.hpp"
@@ -12,6 +13,8 @@ namespace {
 
 // Up to here a partial sort of a copy is the quicker way to the highest tenth.
 constexpr std::size_t kFew = 256;
+// And up to so many of the highest are kept in order as they come.
+constexpr std::size_t kFewest = 8;
 
 // Sums of all values and of those above `limit`, and how many those are. Lanes are kept apart because the compiler may
 // not reorder a floating-point sum.
@@ -53,6 +56,24 @@ RegionValues summary(double sum, std::size_t count, float max, double top_sum, s
           static_cast<float>(top_sum / static_cast<double>(top))};
 }
 
+// The highest `top` of a few values, in descending order, by insertion: most values are none of them, and cost one
+// comparison.
+RegionValues summarise_fewest(std::span<const float> values, std::size_t top) {
+  std::array<float, kFewest> highest;
+  highest.fill(-std::numeric_limits<float>::infinity());
+  double sum = 0.0;
+  for (const float value : values) {
+    sum += static_cast<double>(value);
+    if (value <= highest[top - 1]) continue;
+    std::size_t at = top - 1;
+    for (; at > 0 && highest[at - 1] < value; --at) highest[at] = highest[at - 1];
+    highest[at] = value;
+  }
+  double top_sum = 0.0;
+  for (std::size_t i = 0; i < top; ++i) top_sum += static_cast<double>(highest[i]);
+  return summary(sum, values.size(), highest[0], top_sum, top);
+}
+
 RegionValues summarise_few(std::span<const float> values, std::size_t top) {
   std::array<float, kFew> sorted;
   std::copy(values.begin(), values.end(), sorted.begin());
@@ -73,6 +94,7 @@ RegionValues summarise_few(std::span<const float> values, std::size_t top) {
 
 RegionValues summarise(std::span<const float> values) {
   const std::size_t top = (values.size() + 9) / 10;
+  if (top <= kFewest) return summarise_fewest(values, top);
   if (values.size() <= kFew) return summarise_few(values, top);
   const float least = value_at_rank(values, static_cast<std::int64_t>(values.size() - top));
   Sums sums;

@@ -19,6 +19,8 @@ void write_runs(const std::uint64_t* words, std::int64_t count, std::int64_t wid
   std::uint64_t before = 0;  // the bit before the word
   std::int32_t begin = 0;
   for (std::int64_t k = 0; k < count; ++k) {
+    k = skip_background(words, k, count, before);
+    if (k == count) break;
     const std::uint64_t word = words[k];
     if (word == 0 - before) continue;
     const auto base = static_cast<std::int32_t>(64 * k);
@@ -57,7 +59,7 @@ class DisjointRuns {
 
   /// Turns parents into component numbers 0, 1, ... by first run.
   RunLabels number() && {
-    RunLabels result{std::move(parent_), 0};
+    RunLabels result{std::move(parent_), 0, 0};
     for (std::size_t i = 0; i < result.labels.size(); ++i) {
       const auto up = static_cast<std::size_t>(result.labels[i]);
       result.labels[i] = up == i ? result.count++ : result.labels[up];
@@ -79,9 +81,10 @@ class DisjointRuns {
   std::vector<std::int32_t> parent_;
 };
 
-// Joins the runs of neighbouring rows that touch. `reach` is 1 where diagonals count.
-void join_rows(const RunMask& mask, std::int32_t reach, DisjointRuns& sets) {
+// Joins the runs of neighbouring rows that touch, and returns how many pairs do. `reach` is 1 where diagonals count.
+std::int64_t join_rows(const RunMask& mask, std::int32_t reach, DisjointRuns& sets) {
   const Run* origin = mask.runs.data();
+  std::int64_t pairs = 0;
   for (std::int64_t y = 1; y < mask.height; ++y) {
     const Run* above = mask.begin_of(y - 1);
     const Run* above_end = mask.end_of(y - 1);
@@ -97,10 +100,12 @@ void join_rows(const RunMask& mask, std::int32_t reach, DisjointRuns& sets) {
           sets.join(own, neighbour);
         }
       }
+      pairs += at - above;
       // The last one may reach the next run too.
       if (at != above) above = at - 1;
     }
   }
+  return pairs;
 }
 
 RunMask complement(const RunMask& mask) {
@@ -138,8 +143,10 @@ RunMask to_runs(const BitRows& bits, int threads) {
 RunLabels label_runs(const RunMask& mask, Connectivity connectivity) {
   require_argument(mask.runs.size() < (1ULL << 31), "mask has ", mask.runs.size(), " runs; at most 2^31 - 1");
   DisjointRuns sets(mask.runs.size());
-  join_rows(mask, connectivity == Connectivity::kEight ? 1 : 0, sets);
-  return std::move(sets).number();
+  const std::int64_t pairs = join_rows(mask, connectivity == Connectivity::kEight ? 1 : 0, sets);
+  RunLabels labels = std::move(sets).number();
+  labels.holes = labels.count - static_cast<std::int64_t>(mask.runs.size()) + pairs;
+  return labels;
 }
 
 RunMask fill_run_holes(const RunMask& mask) {
@@ -171,15 +178,5 @@ RunMask select_components(const RunMask& mask, const RunLabels& labels, const st
 
 BitMask::BitMask(std::int64_t height, std::int64_t width)
     : row_words_((width + 2 + 63) / 64), words_(static_cast<std::size_t>((height + 2) * row_words_), 0) {}
-
-BitMask::BitMask(const RunMask& mask) : BitMask(mask.height, mask.width) {
-  for (std::int64_t y = 0; y < mask.height; ++y) {
-    for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run) set_range(y, run->begin, run->end);
-  }
-}
-
-void BitMask::set_range(std::int64_t y, std::int64_t begin, std::int64_t end) {
-  set_bits(words_.data() + (y + 1) * row_words_, begin + 1, end + 1);
-}
 
 }  // namespace lcx

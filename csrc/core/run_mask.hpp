@@ -38,6 +38,9 @@ enum class Connectivity : std::uint8_t { kFour = 4, kEight = 8 };
 struct RunLabels {
   std::vector<std::int32_t> labels;
   std::int32_t count = 0;
+  /// Background regions enclosed by the mask, where diagonals connect it (so they do not connect the background). By
+  /// Euler's formula: a graph of the runs, an edge for each two that touch, is planar, and its inner faces are these.
+  std::int64_t holes = 0;
 };
 
 /// The runs of a mask of bits.
@@ -56,7 +59,6 @@ RunMask select_components(const RunMask& mask, const RunLabels& labels, const st
 /// checks.
 class BitMask {
  public:
-  explicit BitMask(const RunMask& mask);
   BitMask(std::int64_t height, std::int64_t width);
 
   /// y in [-1, height], x in [-1, width].
@@ -68,7 +70,6 @@ class BitMask {
     const std::int64_t at = x + 1;
     words_[static_cast<std::size_t>((y + 1) * row_words_ + (at >> 6))] |= std::uint64_t{1} << (at & 63);
   }
-  void set_range(std::int64_t y, std::int64_t begin, std::int64_t end);
 
  private:
   std::int64_t row_words_;

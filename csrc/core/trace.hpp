@@ -29,8 +29,9 @@ struct Crack {
 inline constexpr std::array<std::array<int, 2>, 4> kHeadings{{{0, 1}, {1, 0}, {0, -1}, {-1, 0}}};
 
 /// Follows the boundary that contains `start`, calling visit(crack) for each crack from it, once round.
-template <typename Visit>
-void follow_boundary(const BitMask& mask, Crack start, const Visit& visit) {
+/// mask.test(y, x), for any y and x, says whether a pixel is foreground.
+template <typename Mask, typename Visit>
+void follow_boundary(const Mask& mask, Crack start, const Visit& visit) {
   Crack at = start;
   do {
     visit(at);

@@ -33,24 +33,29 @@ class EdgeFinder {
  public:
   explicit EdgeFinder(std::vector<std::uint32_t>& edges) : edges_(edges) {}
 
-  bool is_open() const { return open_; }
+  bool is_open() const { return open_ != 0; }
 
   /// The next `count` pixels, at most 64, from pixel `at` on: the lowest bits of `word`, the others equal to the last.
   void add(std::int64_t at, std::uint64_t word) {
-    std::uint64_t changes = word ^ ((word << 1) | static_cast<std::uint64_t>(open_));
-    for (; changes != 0; changes &= changes - 1) {
-      edges_.push_back(static_cast<std::uint32_t>(at + std::countr_zero(changes)));
-      open_ = !open_;
-    }
+    std::uint64_t changes = word ^ ((word << 1) | open_);
+    if (changes == 0) return;
+    // Room for a word at a time, so that the loop below has nothing to check.
+    if (edges_.size() - count_ < 64) edges_.resize(2 * edges_.size() + 1024);
+    std::uint32_t* to = edges_.data() + count_;
+    for (; changes != 0; changes &= changes - 1) *to++ = static_cast<std::uint32_t>(at + std::countr_zero(changes));
+    count_ = static_cast<std::size_t>(to - edges_.data());
+    open_ = word >> 63;
   }
 
   void finish(std::int64_t total) {
-    if (open_) edges_.push_back(static_cast<std::uint32_t>(total));
+    edges_.resize(count_);
+    if (is_open()) edges_.push_back(static_cast<std::uint32_t>(total));
   }
 
  private:
-  std::vector<std::uint32_t>& edges_;
-  bool open_ = false;
+  std::vector<std::uint32_t>& edges_;  // of which the first count_ are found
+  std::size_t count_ = 0;
+  std::uint64_t open_ = 0;  // the last pixel
 };
 
 // The lowest `count` bits of a word, 1 .. 64, the rest filled with the last of them, so that no change follows it.
@@ -129,8 +134,18 @@ ColumnRuns encode_rle(TensorView<const std::uint8_t, 2> mask) {
 }
 
 void decode_rle(ColumnRunsView runs, TensorView<std::uint8_t, 2> mask) {
+  constexpr std::uint64_t kOnes = 0x0101010101010101U;
+  const auto total = static_cast<std::uint64_t>(runs.height * runs.width);
   for (std::size_t i = 0; i < runs.edges.size(); i += 2) {
-    std::memset(mask.data + runs.edges[i], 1, runs.edges[i + 1] - runs.edges[i]);
+    const std::uint32_t begin = runs.edges[i];
+    const std::uint32_t count = runs.edges[i + 1] - begin;
+    // A short run is one store, and the zeros behind it are no later than the next run's ones. (Little-endian.)
+    if (count <= 8 && begin + std::uint64_t{8} <= total) {
+      const std::uint64_t ones = kOnes >> (64 - 8 * count);
+      std::memcpy(mask.data + begin, &ones, sizeof(ones));
+    } else {
+      std::memset(mask.data + begin, 1, count);
+    }
   }
 }
 

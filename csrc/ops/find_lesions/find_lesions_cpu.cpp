@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <utility>
 
 #include "core/band_labels.hpp"
 #include "core/bit_holes.hpp"
@@ -69,9 +70,10 @@ class RunPrefetcher {
   std::int64_t run_ = 0;
 };
 
+// Per component, whether it holds a value of at least `high`.
 template <typename T>
-RunMask keep_seeded(TensorView<const T, 2> map, const RunMask& mask, float high) {
-  const RunLabels labels = label_runs(mask, Connectivity::kEight);
+std::vector<std::uint8_t> find_seeded(TensorView<const T, 2> map, const RunMask& mask, const RunLabels& labels,
+                                      float high) {
   std::vector<std::uint8_t> seeded(static_cast<std::size_t>(labels.count), 0);
   RunPrefetcher prefetcher(map, mask);
   for_each_run(mask, labels, [&](std::size_t label, std::int64_t y, Run run) {
@@ -84,31 +86,37 @@ RunMask keep_seeded(TensorView<const T, 2> map, const RunMask& mask, float high)
       }
     }
   });
-  return select_components(mask, labels, seeded);
+  return seeded;
 }
 
-// Drops components below min_area and measures the others; `labels` is left matching the kept mask.
-RunMask measure(const RunMask& mask, std::int64_t min_area, RunLabels& labels, std::vector<RegionGeometry>& geometry) {
-  labels = label_runs(mask, Connectivity::kEight);
-  std::vector<RegionGeometry> all(static_cast<std::size_t>(labels.count));
-  for_each_run(mask, labels, [&](std::size_t label, std::int64_t y, Run run) {
+// A mask and its components, of which those with a 0 in `keep` (if it is not empty) do not count.
+struct Candidates {
+  BitRows bits;
+  RunMask runs;
+  RunLabels labels;
+  std::vector<std::uint8_t> keep;
+};
+
+// Measures the components that count and are large enough; `labels` is left matching their mask, which is returned.
+RunMask measure(const Candidates& candidates, std::int64_t min_area, RunLabels& labels,
+                std::vector<RegionGeometry>& geometry) {
+  std::vector<RegionGeometry> all(static_cast<std::size_t>(candidates.labels.count));
+  for_each_run(candidates.runs, candidates.labels, [&](std::size_t label, std::int64_t y, Run run) {
     all[label].add_run(static_cast<std::int32_t>(y), run.begin, run.end);
   });
   std::vector<std::uint8_t> keep(all.size());
   std::vector<std::int32_t> new_label(all.size());
   for (std::size_t i = 0; i < all.size(); ++i) {
-    keep[i] = all[i].area >= min_area ? 1 : 0;
+    keep[i] = all[i].area >= min_area && (candidates.keep.empty() || candidates.keep[i]) ? 1 : 0;
     new_label[i] = static_cast<std::int32_t>(geometry.size());
     if (keep[i]) geometry.push_back(all[i]);
   }
-  std::vector<std::int32_t> kept_labels;
-  for (const auto label : labels.labels) {
+  labels = {{}, static_cast<std::int32_t>(geometry.size()), 0};
+  for (const auto label : candidates.labels.labels) {
     const auto i = static_cast<std::size_t>(label);
-    if (keep[i]) kept_labels.push_back(new_label[i]);
+    if (keep[i]) labels.labels.push_back(new_label[i]);
   }
-  RunMask kept = select_components(mask, labels, keep);
-  labels = {std::move(kept_labels), static_cast<std::int32_t>(geometry.size())};
-  return kept;
+  return select_components(candidates.runs, candidates.labels, keep);
 }
 
 template <typename T>
@@ -165,41 +173,60 @@ bool is_dense(const BitRows& bits) {
   return runs > kManyRuns;
 }
 
-// The pixels of all lesions, small ones included.
+// The components of at least `low`, holes filled. The bits may lack the filled holes: they do not alter outer outlines.
 template <typename T>
-RunMask find_mask(TensorView<const T, 2> map, const LesionOptions& options, int threads) {
+Candidates find_candidates(TensorView<const T, 2> map, const LesionOptions& options, int threads) {
   BitRows bits = bits_at_least(map, options.low, threads);
   if (is_dense(bits)) {
     if (options.high > options.low) {
-      const BandLabels labels = label_bands(bits, Connectivity::kEight);
-      keep_components(bits, labels, seeded_components(bits, labels, bits_at_least(map, options.high, threads)));
+      keep_seeded(bits, bits_at_least(map, options.high, threads), Connectivity::kEight);
     }
     if (options.fill_holes) fill_bit_holes(bits);
-    return to_runs(bits, threads);
+    RunMask runs = to_runs(bits, threads);
+    RunLabels labels = label_runs(runs, Connectivity::kEight);
+    return {std::move(bits), std::move(runs), std::move(labels), {}};
   }
-  RunMask mask = to_runs(bits, threads);
-  if (options.high > options.low) mask = keep_seeded(map, mask, options.high);
-  if (options.fill_holes) mask = fill_run_holes(mask);
-  return mask;
+  RunMask runs = to_runs(bits, threads);
+  RunLabels labels = label_runs(runs, Connectivity::kEight);
+  std::vector<std::uint8_t> seeded;
+  if (options.high > options.low) seeded = find_seeded(map, runs, labels, options.high);
+  if (options.fill_holes && labels.holes > 0) {
+    if (!seeded.empty()) runs = select_components(runs, labels, seeded);
+    runs = fill_run_holes(runs);
+    labels = label_runs(runs, Connectivity::kEight);
+    seeded.clear();
+  }
+  return {std::move(bits), std::move(runs), std::move(labels), std::move(seeded)};
 }
 
+// The outer outline of each region, along which the map crosses `level`.
 template <typename T>
-Lesions find(TensorView<const T, 2> map, const LesionOptions& options, int threads) {
-  Lesions lesions;
-  RunLabels labels;
-  const RunMask mask = measure(find_mask(map, options, threads), options.min_area, labels, lesions.geometry);
-  lesions.values = measure_values(map, mask, labels, lesions.geometry);
-
-  const BitMask foreground(mask);
+Polygons<double> outline(TensorView<const T, 2> map, const BitRows& bits, const RunMask& mask, const RunLabels& labels,
+                         float level) {
+  Polygons<double> outlines;
+  std::vector<Crack> cracks;
   std::size_t next = 0;
   // Labels are in raster order, so a component's first run is where its number first appears.
   for_each_run(mask, labels, [&](std::size_t label, std::int64_t y, Run run) {
     if (label != next) return;
     ++next;
-    follow_boundary(foreground, {y, run.begin, kEast},
-                    [&](const Crack& crack) { lesions.outlines.points.push_back(crossing(map, crack, options.low)); });
-    lesions.outlines.end_polygon();
+    cracks.clear();
+    follow_boundary(bits, {y, run.begin, kEast}, [&](const Crack& crack) { cracks.push_back(crack); });
+    // Apart from following, which waits for no value of the map, so that reads from memory overlap.
+    for (const Crack& crack : cracks) outlines.points.push_back(crossing(map, crack, level));
+    outlines.end_polygon();
   });
+  return outlines;
+}
+
+template <typename T>
+Lesions find(TensorView<const T, 2> map, const LesionOptions& options, int threads) {
+  const Candidates candidates = find_candidates(map, options, threads);
+  Lesions lesions;
+  RunLabels labels;
+  const RunMask mask = measure(candidates, options.min_area, labels, lesions.geometry);
+  lesions.values = measure_values(map, mask, labels, lesions.geometry);
+  lesions.outlines = outline(map, candidates.bits, mask, labels, options.low);
   return lesions;
 }
 

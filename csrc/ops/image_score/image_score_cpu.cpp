@@ -24,18 +24,24 @@ inline double odds_of(float probability) {
   return p / (1.0 - p);
 }
 
-// Sum of odds ** 4. Lanes are kept apart because the compiler may not reorder a floating-point sum.
+// Sum of odds ** 4. Lanes are kept apart because the compiler may not reorder a floating-point sum. A division is
+// dearer than all the rest, so two values share one: p / q and s / t by 1 / (q t).
 LCX_SIMD_CLONES double sum_fourth_powers(const float* probabilities, std::int64_t count) {
   constexpr int kLanes = 16;
   double sums[kLanes] = {};
   std::int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes) {
+  for (; i + 2 * kLanes <= count; i += 2 * kLanes) {
     for (int lane = 0; lane < kLanes; ++lane) {
       double p = static_cast<double>(probabilities[i + lane]);
       p = p > kEpsilon ? p : kEpsilon;
       p = p < 1.0 - kEpsilon ? p : 1.0 - kEpsilon;
-      const double odds = p / (1.0 - p);
-      sums[lane] += odds * odds * (odds * odds);
+      double s = static_cast<double>(probabilities[i + kLanes + lane]);
+      s = s > kEpsilon ? s : kEpsilon;
+      s = s < 1.0 - kEpsilon ? s : 1.0 - kEpsilon;
+      const double inverse = 1.0 / ((1.0 - p) * (1.0 - s));
+      const double a = p * (1.0 - s) * inverse;
+      const double b = s * (1.0 - p) * inverse;
+      sums[lane] += a * a * (a * a) + b * b * (b * b);
     }
   }
   double sum = 0.0;
@@ -125,18 +131,14 @@ void for_each_run(TensorView<const float, 2> values, TensorView<const std::uint8
   }
 }
 
-// log(mean(odds ** r)) / r. For another r than 4 in units of the highest odds, lest a power overflow.
+// log(mean(odds ** r)) / r, in units of the highest odds, lest a power overflow.
 double log_mean_power(TensorView<const float, 2> probability, TensorView<const std::uint8_t, 2> mask, double r,
                       double size) {
-  double sum = 0.0;
-  if (r == 4.0) {
-    for_each_run(probability, mask, [&](const float* p, std::int64_t n) { sum += sum_fourth_powers(p, n); });
-    return std::log(sum / size) / r;
-  }
   double peak = 0.0;
   for_each_run(probability, mask, [&](const float* p, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) peak = std::max(peak, odds_of(p[i]));
   });
+  double sum = 0.0;
   for_each_run(probability, mask, [&](const float* p, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) sum += std::pow(odds_of(p[i]) / peak, r);
   });
@@ -153,8 +155,14 @@ double image_score(TensorView<const float, 2> probability, TensorView<const std:
   const auto size = static_cast<double>(inside);
   const auto count = static_cast<std::int64_t>(std::max(1.0, std::ceil(scoring.top_fraction * size - 1e-9)));
   Highest highest(count);
-  for_each_run(probability, mask, [&](const float* p, std::int64_t n) { highest.offer(p, n); });
-  const double lse = log_mean_power(probability, mask, scoring.lse_r, size);
+  // One pass over the map for both where it can be: it is too large to stay in the cache.
+  const bool is_fourth = scoring.lse_r == 4.0;
+  double sum = 0.0;
+  for_each_run(probability, mask, [&](const float* p, std::int64_t n) {
+    highest.offer(p, n);
+    if (is_fourth) sum += sum_fourth_powers(p, n);
+  });
+  const double lse = is_fourth ? std::log(sum / size) / 4.0 : log_mean_power(probability, mask, scoring.lse_r, size);
   return 1.0 / (1.0 + std::exp(-(scoring.a1 * lse + scoring.a2 * highest.mean_logit() + scoring.b)));
 }
 

@@ -18,8 +18,8 @@ std::array<std::int32_t, 2> start_corner(const Crack& crack) {
 }  // namespace
 
 Contours trace_contours(TensorView<const std::uint8_t, 2> mask, int threads) {
-  const RunMask runs = to_runs(bits_nonzero(mask, threads), threads);
-  const BitMask foreground(runs);
+  const BitRows foreground = bits_nonzero(mask, threads);
+  const RunMask runs = to_runs(foreground, threads);
   BitMask passed(runs.height, runs.width);
   Contours result;
   auto& polygons = result.polygons;
