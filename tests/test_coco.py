@@ -114,6 +114,29 @@ def test_parameters(seed, iou_type, thresholds, recalls, most, use_categories, s
     assert_equal(result, theirs)
 
 
+@settings(max_examples=25, deadline=None)
+@given(seeds, iou_types, st.sampled_from([0.0, 0.4, 1.0]), st.sampled_from([0, 1, 40, 160]))
+def test_copies_and_more_detections_than_count(seed, iou_type, crowds, detections):
+    """Each of a few shapes many times over: overlaps tie, scores tie, and what comes after the hundredth is cut."""
+    rng = np.random.default_rng(seed)
+    reference, predictions = random_dataset(rng, segm=iou_type == "segm", images=2, crowds=crowds, per_image=3)
+    # pycocotools takes masks of predictions as compressed run lengths only.
+    shapes = predictions if iou_type == "segm" else [*reference["annotations"], *predictions]
+    copies = []
+    for k in rng.integers(0, len(shapes), detections if shapes else 0):
+        copies.append(
+            {name: shapes[k][name] for name in ("image_id", "category_id", "bbox", "segmentation") if name in shapes[k]}
+        )
+        copies[-1]["score"] = float(rng.choice([0.0, 0.25, 0.25, 1.0]))
+    for k in rng.integers(0, len(reference["annotations"]), 4 if reference["annotations"] else 0):
+        twin = reference["annotations"][k] | {"id": 1 + len(reference["annotations"])}
+        reference["annotations"].append(twin | {"iscrowd": int(rng.random() < crowds)})
+    theirs, text = pycocotools_result(reference, copies, iou_type)
+    result = CocoEvaluator(reference, iou_type=iou_type).evaluate(copies)
+    assert_equal(result, theirs)
+    assert result.summary() + "\n" == text
+
+
 @pytest.mark.parametrize("iou_type", ["bbox", "segm"])
 def test_many_images_on_several_threads(iou_type):
     reference, predictions = random_dataset(
