@@ -27,6 +27,7 @@ __all__: list[str] = [
     "coco_evaluate",
     "compare_points",
     "count_areas",
+    "count_jpeg_blocks",
     "count_scores",
     "cuda_device_count",
     "cut_tiles",
@@ -382,6 +383,16 @@ def compare_points(
     threads: typing.SupportsInt | typing.SupportsIndex,
 ) -> tuple: ...
 def count_areas(positives: typing.Any, negatives: typing.Any) -> tuple: ...
+def count_jpeg_blocks(
+    stream: bytes,
+    *,
+    begin: typing.SupportsInt | typing.SupportsIndex,
+    end: typing.SupportsInt | typing.SupportsIndex,
+    dc: bytes,
+    ac: bytes,
+    blocks: typing.SupportsInt | typing.SupportsIndex,
+    restart_interval: typing.SupportsInt | typing.SupportsIndex,
+) -> int: ...
 def count_scores(
     scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
 ) -> tuple: ...
@@ -553,5 +564,5 @@ def trace_contours(
     mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex, stream: typing.Any = None
 ) -> tuple: ...
 
-has_cuda: bool = False
+has_cuda: bool = True
 tensorrt_major: int = 0

@@ -71,7 +71,15 @@ def test_streams_closed_after_truncation_are_refused(syntax: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "syntax", (files.JPEG_LOSSLESS, files.JPEG_LOSSLESS_SV1, files.JPEG_LS, files.HTJ2K_LOSSLESS, files.RLE)
+    "syntax",
+    (
+        files.JPEG_EXTENDED,
+        files.JPEG_LOSSLESS,
+        files.JPEG_LOSSLESS_SV1,
+        files.JPEG_LS,
+        files.HTJ2K_LOSSLESS,
+        files.RLE,
+    ),
 )
 def test_streams_with_a_hole_are_refused(syntax: str) -> None:
     image = files.breast()

@@ -31,6 +31,7 @@ HEAVY |= {"tensorrt", "tensorrt_rtx"}
 CPP_MAY_INCLUDE = {
     "core": {"core"},
     "ops": {"core", "ops"},
+    "dicom": {"core", "dicom"},
     "evaluation": {"core", "evaluation"},
     "engine": {"core", "engine"},
     "line": {"core", "ops", "engine", "line"},

@@ -24,6 +24,7 @@ void bind_line(pybind11::module_& module);
 void bind_evaluation(pybind11::module_& module);
 void bind_emulation(pybind11::module_& module);  ///< in tests/cuda_on_cpu
 void bind_coco(pybind11::module_& module);
+void bind_dicom(pybind11::module_& module);
 void bind_lesions(pybind11::module_& module);
 
 }  // namespace lcx::bindings

@@ -65,5 +65,6 @@ PYBIND11_MODULE(LCX_MODULE_NAME, module) {
   lcx::bindings::bind_emulation(module);
 #endif
   lcx::bindings::bind_coco(module);
+  lcx::bindings::bind_dicom(module);
   lcx::bindings::bind_lesions(module);
 }

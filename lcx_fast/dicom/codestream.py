@@ -37,6 +37,7 @@ class JpegHeader(FrameHeader):
         selector: Ss of the scan: the predictor of a lossless scan.
         point_transform: Al of the scan.
         huffman: counts and symbols of the scan's (DC) Huffman table as in DHT, b"" if not there.
+        huffman_ac: of its AC table, likewise.
     """
 
     process: int = 0
@@ -46,6 +47,7 @@ class JpegHeader(FrameHeader):
     selector: int = 0
     point_transform: int = 0
     huffman: bytes = b""
+    huffman_ac: bytes = b""
 
 
 def read_jpeg(stream: bytes) -> JpegHeader:
@@ -86,6 +88,7 @@ def read_jpeg(stream: bytes) -> JpegHeader:
         selector=body[3],
         point_transform=body[5] & 15,
         huffman=tables.get(body[2] >> 4, b""),
+        huffman_ac=tables.get(0x10 | body[2] & 15, b""),
     )
 
 
@@ -190,13 +193,12 @@ def _segment(stream: bytes, position: int) -> tuple[int, bytes, int]:
 
 
 def _huffman_tables(body: bytes) -> dict[int, bytes]:
-    """DC (or lossless) tables of a DHT segment by their destination: 16 counts, then the symbols."""
+    """Tables of a DHT segment by class (0 DC or lossless, 0x10 AC) and destination: 16 counts, then the symbols."""
     tables: dict[int, bytes] = {}
     position = 0
     while position + 17 <= len(body):
         end = position + 17 + sum(body[position + 1 : position + 17])
-        if body[position] < 16:
-            tables[body[position]] = body[position + 1 : end]
+        tables[body[position]] = body[position + 1 : end]
         position = end
     return tables
 

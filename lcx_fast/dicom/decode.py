@@ -20,7 +20,7 @@ from ..errors import DicomError
 from .codestream import FrameHeader, check_restarts, read_jpeg, read_jpeg2000, with_sign
 from .gpu_decode import GPU_DECODER
 from .header import PixelLayout
-from .jpeg_tail import check_dct_tail, check_lossless_tail
+from .jpeg_tail import check_dct_scan, check_lossless_tail
 
 #: Transfer syntax UID to the decoder it is read with.
 DECODERS = {
@@ -177,7 +177,7 @@ def _decode_jpeg(stream: bytes, layout: PixelLayout, _: _Codec) -> NDArray[Any]:
     _check_header(header, layout)
     check_restarts(stream, header, -(-header.rows // 8) * -(-header.columns // 8))
     samples = imagecodecs.jpeg8_decode(stream)
-    check_dct_tail(stream, header, samples, imagecodecs.jpeg8_decode)
+    check_dct_scan(stream, header)
     return _as_stored(samples, header, layout)
 
 
