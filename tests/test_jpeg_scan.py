@@ -75,7 +75,7 @@ def walk(data, dc, ac, blocks, interval):
                 return False
             run, size = divmod(value, 16)
             at += size
-            if at > len(bits) or (size == 0 and run not in (0, 15)) or (size and k + run > 63):
+            if at > len(bits) or (size == 0 and run not in (0, 15)) or (value and k + run > 63):
                 return False
             if value == 0:
                 return True

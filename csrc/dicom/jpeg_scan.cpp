@@ -12,15 +12,33 @@ namespace {
 constexpr int kFastBits = 10;
 constexpr int kLongest = 16;  // bits of a code
 
-struct Code {
-  std::uint8_t length = 0;  // bits; 0 = no such code
-  std::uint8_t symbol = 0;
+// One code and the bits that belong to it.
+struct Step {
+  std::uint8_t bits = 0;     // of both; 0 = no such code
+  std::uint8_t advance = 0;  // coefficients that it stands for
 };
+
+constexpr std::uint8_t kEndOfBlock = 64;  // the rest are zeros, however many
+
+// A DC code: a category, and as many bits. One of more than 16 bits is none.
+Step dc_step(int length, std::uint8_t category) {
+  return category > 16 ? Step{} : Step{static_cast<std::uint8_t>(length + category), 1};
+}
+
+// An AC code: a run of zeros and a size, and as many bits; 16 zeros; or the end of the block. Others are none.
+Step ac_step(int length, std::uint8_t symbol) {
+  const int run = symbol >> 4;
+  const int size = symbol & 15;
+  if (size == 0 && run != 0 && run != 15) return {};
+  const int advance = symbol == 0 ? kEndOfBlock : run + 1;
+  return {static_cast<std::uint8_t>(length + size), static_cast<std::uint8_t>(advance)};
+}
 
 // Codes by their first bits, and the longer ones by length (ISO 10918-1 C.2 and F.2.2.3).
 class HuffmanTable {
  public:
-  HuffmanTable(std::string_view dht, const char* name) {
+  template <typename MakeStep>
+  HuffmanTable(std::string_view dht, const char* name, const MakeStep& make_step) {
     require_argument(dht.size() >= kLongest, "the ", name, " table has ", dht.size(), " bytes; needed: 16 or more");
     std::uint32_t code = 0;
     std::size_t next = kLongest;
@@ -29,42 +47,42 @@ class HuffmanTable {
       require_argument(code + count <= (1U << length) && next + count <= dht.size(), "the ", name,
                        " table has too many codes of ", length, " bits, or lacks their symbols");
       first_[length] = code;
-      index_[length] = symbols_.size();
+      index_[length] = steps_.size();
       count_[length] = count;
       for (int i = 0; i < count; ++i, ++code, ++next) {
-        const auto symbol = static_cast<std::uint8_t>(dht[next]);
-        symbols_.push_back(symbol);
-        if (length > kFastBits) continue;
+        const Step step = make_step(length, static_cast<std::uint8_t>(dht[next]));
+        steps_.push_back(step);
+        if (length > kFastBits || step.bits == 0) continue;
         const std::size_t from = std::size_t{code} << (kFastBits - length);
         for (std::size_t k = 0; k < std::size_t{1} << (kFastBits - length); ++k) {
-          fast_[from + k] = {static_cast<std::uint8_t>(length), symbol};
+          fast_[from + k] = step;
         }
       }
     }
   }
 
-  // The code that the upper 16 of 64 bits begin with.
-  Code find(std::uint64_t bits) const {
-    const Code code = fast_[bits >> (64 - kFastBits)];
-    return code.length != 0 ? code : find_long(bits);
+  // What the upper bits of 64 begin with.
+  Step find(std::uint64_t bits) const {
+    const Step step = fast_[bits >> (64 - kFastBits)];
+    return step.bits != 0 ? step : find_long(bits);
   }
 
  private:
-  Code find_long(std::uint64_t bits) const {
+  Step find_long(std::uint64_t bits) const {
     for (int length = kFastBits + 1; length <= kLongest; ++length) {
       const auto code = static_cast<std::uint32_t>(bits >> (64 - length));
       if (code >= first_[length] && code - first_[length] < count_[length]) {
-        return {static_cast<std::uint8_t>(length), symbols_[index_[length] + code - first_[length]]};
+        return steps_[index_[length] + code - first_[length]];
       }
     }
     return {};
   }
 
-  std::array<Code, 1 << kFastBits> fast_{};
+  std::array<Step, 1 << kFastBits> fast_{};
   std::array<std::uint32_t, kLongest + 1> first_{};
   std::array<std::uint32_t, kLongest + 1> count_{};
   std::array<std::size_t, kLongest + 1> index_{};
-  std::vector<std::uint8_t> symbols_;
+  std::vector<Step> steps_;
 };
 
 // The data's bits, highest first; a zero after 0xFF is none of them, and a marker ends them.
@@ -72,18 +90,9 @@ class BitReader {
  public:
   explicit BitReader(std::string_view data) : at_(data.data()), end_(data.data() + data.size()) {}
 
-  // The next bits, at least 48 of them, zeros where the data end.
+  // The next bits, at least 32 of them, zeros where the data end.
   std::uint64_t peek() {
-    while (count_ <= 56 && at_ < end_) {
-      const auto byte = static_cast<std::uint8_t>(*at_);
-      if (byte == 0xFF) {
-        if (end_ - at_ < 2 || at_[1] != '\0') break;
-        ++at_;
-      }
-      ++at_;
-      bits_ |= std::uint64_t{byte} << (56 - count_);
-      count_ += 8;
-    }
+    if (count_ < 32) refill();
     return bits_;
   }
 
@@ -96,7 +105,7 @@ class BitReader {
 
   // Goes on behind restart marker `number`, if that is what comes next.
   bool restart(std::int64_t number) {
-    peek();
+    refill();
     if (count_ >= 8) return false;
     bits_ = 0;
     count_ = 0;
@@ -107,6 +116,30 @@ class BitReader {
   }
 
  private:
+  void refill() {
+    // Four bytes at once, where none of them is 0xFF (a byte whose complement has a zero byte's carry).
+    if (count_ <= 32 && end_ - at_ >= 4) {
+      std::uint32_t word = 0;
+      for (int i = 0; i < 4; ++i) word = word << 8 | static_cast<std::uint8_t>(at_[i]);
+      if (((~word - 0x01010101U) & word & 0x80808080U) == 0) {
+        bits_ |= std::uint64_t{word} << (32 - count_);
+        count_ += 32;
+        at_ += 4;
+        return;
+      }
+    }
+    while (count_ <= 56 && at_ < end_) {
+      const auto byte = static_cast<std::uint8_t>(*at_);
+      if (byte == 0xFF) {
+        if (end_ - at_ < 2 || at_[1] != '\0') break;
+        ++at_;
+      }
+      ++at_;
+      bits_ |= std::uint64_t{byte} << (56 - count_);
+      count_ += 8;
+    }
+  }
+
   const char* at_;
   const char* end_;
   std::uint64_t bits_ = 0;
@@ -115,28 +148,23 @@ class BitReader {
 
 // Whether a whole block comes next (F.2.2).
 bool skip_block(BitReader& reader, const HuffmanTable& dc, const HuffmanTable& ac) {
-  const Code category = dc.find(reader.peek());
-  if (category.length == 0 || category.symbol > 16 || !reader.skip(category.length + category.symbol)) return false;
-  for (int k = 1; k < 64; ++k) {
-    const Code code = ac.find(reader.peek());
-    const int run = code.symbol >> 4;
-    const int size = code.symbol & 15;
-    if (code.length == 0 || !reader.skip(code.length + size)) return false;
-    if (size == 0) {
-      if (run == 0) return true;  // the rest are zeros
-      if (run != 15) return false;
-    }
-    k += run;
-    if (size != 0 && k > 63) return false;
+  const Step first = dc.find(reader.peek());
+  if (first.bits == 0 || !reader.skip(first.bits)) return false;
+  int k = 1;
+  while (k < 64) {
+    const Step step = ac.find(reader.peek());
+    if (step.bits == 0 || !reader.skip(step.bits)) return false;
+    if (step.advance == kEndOfBlock) return true;
+    k += step.advance;
   }
-  return true;
+  return k == 64;
 }
 
 }  // namespace
 
 std::int64_t count_jpeg_blocks(const JpegScan& scan) {
-  const HuffmanTable dc(scan.dc, "DC");
-  const HuffmanTable ac(scan.ac, "AC");
+  const HuffmanTable dc(scan.dc, "DC", dc_step);
+  const HuffmanTable ac(scan.ac, "AC", ac_step);
   BitReader reader(scan.data);
   for (std::int64_t block = 0; block < scan.blocks; ++block) {
     if (scan.restart_interval > 0 && block > 0 && block % scan.restart_interval == 0 &&
