@@ -115,6 +115,7 @@ def test_two_processes_killed_and_resumed_train_as_one(pair: Path, tmp_path: Pat
     # From the second step on, rounding moves batch norms over a few pixels apart: the step above is the proof.
     for name in ("loss", "malignant/outside", "abnormal/size"):
         assert float(rows[0][name]) == pytest.approx(float(others[0][name]), rel=1e-3), name
+    for name in ("loss", "malignant/outside", "abnormal/dice"):
         assert float(rows[2][name]) == pytest.approx(float(others[2][name]), rel=0.1), name
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from training.config import Config, read_config
 from training.prepare import Sample
+from training.self_training import SelfTraining
 
 CONFIG = Path(__file__).parent.parent / "training" / "configs" / "cdd_cesm.toml"
 
@@ -19,7 +20,10 @@ def tiny_config() -> Config:
     train = dataclasses.replace(full.train, epochs=3, steps_per_epoch=2, batch_size=2, warmup_steps=1, validate_every=3)
     augment = dataclasses.replace(full.augment, crop=(64, 32))
     network = dataclasses.replace(full.network, decoder_width=8)
-    return dataclasses.replace(full, train=train, augment=augment, network=network)
+    # Stage S3 from the second epoch on, with lesions looked for inside the outlines.
+    s3 = SelfTraining(0.3, 0.25, evidence_network=0.5, evidence_brightness=1.0, evidence_depth=1.5)
+    loss = dataclasses.replace(full.loss, self_training=s3)
+    return dataclasses.replace(full, train=train, augment=augment, network=network, loss=loss)
 
 
 def make_sample(name: str, pathology: str, split: str) -> Sample:

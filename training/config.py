@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from training.augment import AugmentConfig
 from training.schedule import LossSchedule
+from training.self_training import SelfTraining
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,6 +55,7 @@ class TrainConfig:
 @dataclass(frozen=True)
 class LossConfig:
     schedule: LossSchedule
+    self_training: SelfTraining
     abnormal_classification: float
     calcification_top_fraction: float
 
@@ -66,11 +69,17 @@ class Config:
     augment: AugmentConfig
     loss: LossConfig
 
+    def is_self_training(self, progress: float) -> bool:
+        """Whether stage S3 is on at ``progress`` in 0..1; it starts with an epoch."""
+        epochs, start = self.train.epochs, self.loss.self_training.self_training_from
+        # A hair before the epoch's first step: progress is a quotient, and rounded.
+        return start < 1.0 and progress > math.ceil(start * epochs) / epochs - 1e-9
+
     def to_document(self) -> dict[str, Any]:
         """The document that parse_config reads back to an equal Config (through JSON, too)."""
         document = asdict(self)
         loss = document["loss"]
-        document["loss"] = loss.pop("schedule") | loss
+        document["loss"] = loss.pop("schedule") | loss.pop("self_training") | loss
         return document
 
 
@@ -86,6 +95,7 @@ def parse_config(document: dict[str, Any]) -> Config:
         raise ValueError(f"config sections {sorted(document)}; wanted {sorted(sections)}")
     loss = dict(document["loss"])
     own = {name: loss.pop(name) for name in ("abnormal_classification", "calcification_top_fraction") if name in loss}
+    own["self_training"] = _fill(SelfTraining, _pop(loss, SelfTraining), "loss")
     augment = {key: tuple(value) if isinstance(value, list) else value for key, value in document["augment"].items()}
     return Config(
         data=_fill(DataConfig, document["data"], "data"),
@@ -95,6 +105,11 @@ def parse_config(document: dict[str, Any]) -> Config:
         augment=_fill(AugmentConfig, augment, "augment"),
         loss=_fill(LossConfig, {"schedule": _fill(LossSchedule, loss, "loss"), **own}, "loss"),
     )
+
+
+def _pop(values: dict[str, Any], kind: Any) -> dict[str, Any]:
+    """Take the keys that ``kind`` has out of ``values``."""
+    return {field.name: values.pop(field.name) for field in fields(kind) if field.name in values}
 
 
 def _fill(kind: Any, values: dict[str, Any], section: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from training import losses
+from training import baseline_losses, losses
 from training.annotation import IGNORED, Zones, zones
 from training.config import Config
 from training.network import OUTPUT_NAMES
@@ -55,9 +55,11 @@ class TrainingImage:
 
 
 def image_loss(
-    logits: Tensor, pooling_weights: Tensor, view: TrainingImage, *, targets: LossTargets, config: Config
+    logits: Tensor, pooling_weights: Tensor, view: TrainingImage, *, progress: float, config: Config
 ) -> dict[str, Tensor]:
-    """All weighted terms of one image; their sum is its loss.
+    """All weighted terms of one image at ``progress`` in 0..1 of the training; their sum is its loss.
+
+    In the stages S1 and S2 the outlines are loose; in S3 they are what training.self_training made of them, and true.
 
     The abnormal map learns every outline. The malignant map learns the malignant outlines only; where there is
     none its A is empty, so that the strict penalty falls on the whole breast. In a malignant image it ignores the
@@ -69,12 +71,14 @@ def image_loss(
     found = zones(view.labels, view.breast, ring_px=config.data.ring_mm / config.data.pixel_spacing_mm)
     if not bool(found.breast.any()):
         return {}
+    map_terms = _true_outline_terms if config.is_self_training(progress) else _loose_outline_terms
+    targets = config.loss.schedule.at(progress)
     terms: dict[str, Tensor] = {}
     if view.annotated:
-        terms |= _map_terms(logits[ABNORMAL], found, view, targets, config, prefix="abnormal")
+        terms |= map_terms(logits[ABNORMAL], found, view, targets, config, prefix="abnormal")
     if view.pathology != "unknown":
         seen = malignant_zones(found, view, config)
-        terms |= _map_terms(logits[MALIGNANT], seen, view, targets, config, prefix="malignant")
+        terms |= map_terms(logits[MALIGNANT], seen, view, targets, config, prefix="malignant")
     terms |= class_terms(logits, pooling_weights, view, found, config=config)
     return terms
 
@@ -125,7 +129,7 @@ def class_terms(
     return terms
 
 
-def _map_terms(
+def _loose_outline_terms(
     logits: Tensor, found: Zones, view: TrainingImage, targets: LossTargets, config: Config, *, prefix: str
 ) -> dict[str, Tensor]:
     top_fraction = targets.inside_top_fraction
@@ -142,6 +146,22 @@ def _map_terms(
         )
     if targets.pairwise > 0:
         terms["pairwise"] = targets.pairwise * losses.pairwise_loss(logits, view.image, found.inside)
+    if targets.sharpness > 0:
+        terms["sharpness"] = targets.sharpness * losses.sharpness_loss(logits, found.breast)
+    return {f"{prefix}/{name}": value for name, value in terms.items()}
+
+
+def _true_outline_terms(
+    logits: Tensor, found: Zones, view: TrainingImage, targets: LossTargets, config: Config, *, prefix: str
+) -> dict[str, Tensor]:
+    asked, kept = found.inside | found.ring | found.outside, config.loss.self_training.self_training_strict
+    values, truth = logits[asked], found.inside[asked]
+    terms = {"bce": baseline_losses.cross_entropy_loss(values, truth)}
+    if found.lesions:
+        terms["dice"] = baseline_losses.dice_loss(values, truth)
+    if kept > 0:
+        terms["outside"] = kept * targets.outside * losses.outside_loss(logits, found.outside)
+        terms["hard"] = kept * targets.hard_outside * losses.hard_outside_loss(logits, found.outside)
     if targets.sharpness > 0:
         terms["sharpness"] = targets.sharpness * losses.sharpness_loss(logits, found.breast)
     return {f"{prefix}/{name}": value for name, value in terms.items()}

@@ -33,10 +33,11 @@ from training.datasets.record import SPLITS
 from training.distributed import World, join
 from training.logs import Progress, TensorBoardLog, write_log_row
 from training.network import LesionNetwork, load_imagenet_weights
-from training.objective import TrainingImage, image_loss
+from training.objective import ABNORMAL, TrainingImage, image_loss
 from training.prepare import Sample
 from training.prepared import load_samples
 from training.schedule import learning_rate
+from training.self_training import relabelled
 
 PRECISIONS = ("fp32", "bf16")
 CONFIGS = Path(__file__).parent / "configs"
@@ -76,7 +77,8 @@ class Trainer:
             raise ValueError(f"precision {self.options.precision!r}; accepted: {', '.join(PRECISIONS)}")
         torch.manual_seed(config.train.seed)
         self.config, self.out = config, out
-        self.views = TrainingViews([sample for sample in samples if sample.split == "train"], config)
+        self.samples = [sample for sample in samples if sample.split == "train"]
+        self.views = TrainingViews(self.samples, config)
         self.validation = evaluate.validation_samples(samples, resampled=True)
         self.model = LesionNetwork(decoder_width=config.network.decoder_width)
         if pretrained:
@@ -100,10 +102,19 @@ class Trainer:
         """Train to the end, or up to ``until`` epochs."""
         train = self.config.train
         last = train.epochs if until is None else min(until, train.epochs)
+        self._progress = Progress(
+            steps=last * train.steps_per_epoch, done=self.epoch * train.steps_per_epoch, shown=self.world.is_main
+        )
+        loose = [n for n in range(self.epoch, last) if not self.config.is_self_training(n / train.epochs)]
+        self._run_stage(self.views, last=self.epoch + len(loose))
+        if self.epoch < last:
+            self._run_stage(self._self_training_views(), last=last)
+
+    def _run_stage(self, views: TrainingViews, *, last: int) -> None:
+        """The epochs up to ``last``, all from the same views."""
         workers = default_workers(self.world) if self.options.workers is None else self.options.workers
-        first_step, last_step = self.epoch * train.steps_per_epoch, last * train.steps_per_epoch
-        source = batches(self.views, first_step=first_step, last_step=last_step, world=self.world, workers=workers)
-        self._progress = Progress(steps=last_step, done=first_step, shown=self.world.is_main)
+        first_step, last_step = (epoch * self.config.train.steps_per_epoch for epoch in (self.epoch, last))
+        source = batches(views, first_step=first_step, last_step=last_step, world=self.world, workers=workers)
         while self.epoch < last:
             started = time.monotonic()
             row: dict[str, Any] = {"epoch": self.epoch + 1} | self.train_epoch(self.epoch, source)
@@ -111,6 +122,17 @@ class Trainer:
             if self.world.is_main:
                 self._finish_epoch(row, started)
             self.world.wait()
+
+    def _self_training_views(self) -> TrainingViews:
+        """The images with stage S3's outlines: found by the main process, kept in the run's folder, read by all."""
+        settings, kept = self.config.loss.self_training, self.out / "self_training.npz"
+        predict = evaluate.torch_predictor(self._averaged_model(), self.config)
+        if self.world.is_main:
+            relabelled(self.samples, lambda sample: predict(sample)[ABNORMAL], settings, kept)
+        self.world.wait()
+        return TrainingViews(
+            relabelled(self.samples, lambda sample: predict(sample)[ABNORMAL], settings, kept), self.config
+        )
 
     def train_epoch(self, epoch: int, source: Iterator[list[TrainingImage]]) -> dict[str, float]:
         """One epoch, fully determined by the model, the seed and the epoch's number; the mean of each term."""
@@ -140,10 +162,9 @@ class Trainer:
         images = ((images - network.mean) / network.std).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
             logits = self.spread_model(images)
-        targets = self.config.loss.schedule.at(progress)
         terms: dict[str, list[Tensor]] = defaultdict(list)
         for view, maps in zip(views, logits.float(), strict=True):
-            parts = image_loss(maps, self.model.pooling, view, targets=targets, config=self.config)
+            parts = image_loss(maps, self.model.pooling, view, progress=progress, config=self.config)
             for name, value in parts.items():
                 terms[name].append(value)
         # A batch may lack the class terms; the other processes still wait for the pooling weights' gradient.
@@ -173,10 +194,7 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         """Figures of the averaged weights; selection = sensitivity at 1 FP + AP@0.5, abnormal map."""
-        model = LesionNetwork(decoder_width=self.config.network.decoder_width)
-        model.load_state_dict(self.average.shadow)
-        model.eval()
-        model = model.to(self.world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = self._averaged_model()
         predictions = evaluate.predict_all(
             evaluate.torch_predictor(model, self.config),
             self.validation,
@@ -193,6 +211,12 @@ class Trainer:
             np.nan_to_num(row["val/abnormal/sensitivity_at_1_fp"]) + np.nan_to_num(row["val/abnormal/ap_iou50"])
         )
         return row
+
+    def _averaged_model(self) -> LesionNetwork:
+        model = LesionNetwork(decoder_width=self.config.network.decoder_width)
+        model.load_state_dict(self.average.shadow)
+        model.eval()
+        return model.to(self.world.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def _save(self, name: str) -> None:
         state = {"epoch": self.epoch, "best": self.best, "config": self.config.to_document()}

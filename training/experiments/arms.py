@@ -33,8 +33,6 @@ class Arm:
         strict: the price on p outside A; ``method`` only.
         pooling: of the class score; ``method`` only.
         classify: joint classification; ``method`` only.
-        self_training_from: progress at which stage S3 starts; 1 means never.
-        self_training_strict: share of its weight that the strict penalty keeps in S3.
         loss: settings of the config's [loss] section that this arm changes.
     """
 
@@ -45,8 +43,6 @@ class Arm:
     strict: Strict = "penalty"
     pooling: Pooling = "lse"
     classify: bool = True
-    self_training_from: float = 1.0
-    self_training_strict: float = 0.0
     loss: dict[str, float] = field(default_factory=dict)
 
     def apply(self, document: dict[str, Any], *, seed: int) -> Config:

@@ -14,7 +14,6 @@ from training.config import Config
 from training.experiments.arms import Arm
 from training.objective import ABNORMAL, MALIGNANT, Pool, TrainingImage, class_terms, image_loss
 from training.pooling import generalised_mean_logit, image_logit
-from training.schedule import LossTargets
 
 # The barrier's t at the start and at the end of the training, growing by equal factors between.
 _BARRIER_SHARPNESS = (5.0, 50.0)
@@ -37,10 +36,7 @@ def arm_loss(
     if not bool(view.breast.any()):
         return {}
     if arm.objective == "method":
-        if progress >= arm.self_training_from:
-            return _self_training(logits, pooling_weights, view, arm, config)
-        targets = config.loss.schedule.at(progress)
-        return _method(logits, pooling_weights, view, arm, targets, config, progress)
+        return _method(logits, pooling_weights, view, arm, config, progress)
     term = {"bce_dice": _bce_dice, "gce_dice": _gce_dice, "box": _box}[arm.objective]
     return _both_maps(logits, view, term)
 
@@ -50,15 +46,14 @@ def _method(
     pooling_weights: Tensor,
     view: TrainingImage,
     arm: Arm,
-    targets: LossTargets,
     config: Config,
     progress: float,
 ) -> dict[str, Tensor]:
     """METHOD.md's loss, with the arm's piece of it exchanged or left out."""
-    terms = image_loss(logits, pooling_weights, view, targets=targets, config=config)
+    terms = image_loss(logits, pooling_weights, view, progress=progress, config=config)
     if arm.strict != "penalty":
         terms = {name: value for name, value in terms.items() if not name.endswith(("/outside", "/hard"))}
-    if arm.strict == "barrier":
+    if arm.strict == "barrier" and not config.is_self_training(progress):
         low, high = _BARRIER_SHARPNESS
         sharpness = low * (high / low) ** progress
         terms |= _both_maps(
@@ -73,32 +68,6 @@ def _method(
         terms = {name: value for name, value in terms.items() if not name.endswith("/class")}
     if arm.classify and arm.pooling != "lse":
         found = zones(view.labels, view.breast, ring_px=config.data.ring_mm / config.data.pixel_spacing_mm)
-        terms |= class_terms(logits, pooling_weights, view, found, config=config, pool=_POOLS[arm.pooling])
-    return terms
-
-
-def _self_training(
-    logits: Tensor, pooling_weights: Tensor, view: TrainingImage, arm: Arm, config: Config
-) -> dict[str, Tensor]:
-    """S3: what the network itself found inside the outlines is the truth (training.experiments.pseudo).
-
-    BCE + Dice on it, with the class terms, the sharpness term and a share of the strict penalty.
-    """
-    targets, kept = config.loss.schedule.at(1.0), arm.self_training_strict
-
-    def term(z: Tensor, found: Zones, seen: TrainingImage) -> dict[str, Tensor]:
-        terms = _bce_dice(z, found, seen)
-        if arm.strict == "penalty" and kept > 0:
-            terms["outside"] = kept * targets.outside * losses.outside_loss(z, found.outside)
-            terms["hard"] = kept * targets.hard_outside * losses.hard_outside_loss(z, found.outside)
-        if targets.sharpness > 0:
-            terms["sharpness"] = targets.sharpness * losses.sharpness_loss(z, seen.breast)
-        return terms
-
-    ring_px = config.data.ring_mm / config.data.pixel_spacing_mm
-    terms = _both_maps(logits, view, term, ring_px=ring_px)
-    if arm.classify:
-        found = zones(view.labels, view.breast, ring_px=ring_px)
         terms |= class_terms(logits, pooling_weights, view, found, config=config, pool=_POOLS[arm.pooling])
     return terms
 

@@ -28,12 +28,12 @@ from training.experiments.brightness import brightness_maps
 from training.experiments.data import Case, Part, fingerprint
 from training.experiments.measure import measure_image
 from training.experiments.objectives import arm_loss
-from training.experiments.pseudo import relabelled
 from training.network import OUTPUT_NAMES, LesionNetwork, load_imagenet_weights
 from training.objective import TrainingImage
 from training.pooling import generalised_mean_logit, image_logit, top_mean_pool
 from training.prepare import Sample
 from training.schedule import learning_rate
+from training.self_training import relabelled
 from training.train import make_optimiser
 
 ABNORMAL, MALIGNANT = (OUTPUT_NAMES.index(name) for name in ("abnormal", "malignant"))
@@ -179,9 +179,9 @@ class _Training:
             if time.monotonic() > deadline:
                 raise OutOfTimeError
             started = time.process_time()
-            if self.epoch / train.epochs >= self.run.arm.self_training_from and self.run.arm.objective == "method":
-                pseudo = self.folder / "pseudo.npz"
-                samples = relabelled(self.samples, lambda s: self.predict(s)[ABNORMAL], pseudo)
+            if self.run.arm.objective == "method" and self.config.is_self_training(self.epoch / train.epochs):
+                settings, kept = self.config.loss.self_training, self.folder / "self_training.npz"
+                samples = relabelled(self.samples, lambda s: self.predict(s)[ABNORMAL], settings, kept)
             else:
                 samples = self.samples
             means = self._epoch(TrainingViews(samples, self.config))

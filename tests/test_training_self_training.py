@@ -1,0 +1,130 @@
+"""Stage S3: lesions found inside loose outlines, and a training that goes through it."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("scipy")
+
+from training_samples import make_samples, tiny_config
+
+from training.annotation import IGNORED
+from training.prepare import Sample
+from training.self_training import SelfTraining, lesion_labels, otsu_threshold, relabelled
+from training.train import RunOptions, Trainer
+
+SETTINGS = SelfTraining(0.3, 0.25, evidence_network=0.5, evidence_brightness=1.0, evidence_depth=1.5)
+
+
+def sample(labels: np.ndarray, image: np.ndarray | None = None) -> Sample:
+    grey = np.full(labels.shape, 0.3, np.float32) if image is None else image.astype(np.float32)
+    return Sample(
+        name="a", patient="p", pathology="malignant", split="train", folder="", annotated=True,
+        calcification_only=False, resampled=False, image=grey, breast=np.ones(labels.shape, bool),
+        labels=labels.astype(np.int16), spacing_mm=1.0,
+    )  # fmt: skip
+
+
+def disk(shape: tuple[int, int], centre: tuple[float, float], radius: float) -> np.ndarray:
+    y, x = np.ogrid[: shape[0], : shape[1]]
+    return np.hypot(y - centre[0], x - centre[1]) <= radius
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_otsu_is_the_best_of_all_cuts() -> None:
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.normal(0, 1, 300), random.normal(4, 1, 100)])
+
+    def between(cut: float) -> float:
+        low, high = values[values <= cut], values[values > cut]
+        return len(low) * len(high) * (low.mean() - high.mean()) ** 2 if len(low) and len(high) else 0.0
+
+    best = max(between(cut) for cut in values)
+    assert between(otsu_threshold(values)) == pytest.approx(best, rel=0.01)
+    assert otsu_threshold(np.full(5, 2.0)) == 2.0
+
+
+def test_a_bright_disk_off_the_outlines_centre_is_found() -> None:
+    outline, lesion = disk((60, 60), (30, 30), 20), disk((60, 60), (33, 34), 11)
+    image = 0.3 + 0.2 * lesion + np.random.default_rng(1).normal(0, 0.02, lesion.shape)
+    found = lesion_labels(sample(outline * 4, image), np.full(outline.shape, 0.1, np.float32), SETTINGS)
+    assert set(np.unique(found)) == {0, 4}
+    assert not ((found == 4) & ~outline).any()
+    assert iou(outline, lesion) < 0.35 and iou(found == 4, lesion) > 0.75
+
+
+def test_each_kind_of_evidence_alone() -> None:
+    outline = disk((60, 60), (30, 30), 20)
+    bright, probable = disk((60, 60), (30, 24), 8), disk((60, 60), (38, 34), 8)
+    image, p = 0.3 + 0.3 * bright, np.where(probable, 0.9, 0.1).astype(np.float32)
+
+    def found(**weights: float) -> np.ndarray:
+        none = {"evidence_network": 0.0, "evidence_brightness": 0.0, "evidence_depth": 0.0}
+        return lesion_labels(sample(outline, image), p, replace(SETTINGS, **{**none, **weights})) == 1
+
+    assert iou(found(evidence_brightness=1.0), bright) > 0.8
+    assert iou(found(evidence_network=1.0), probable) > 0.95
+    middle = found(evidence_depth=1.0)
+    assert middle[30, 30] and not middle[30, 12] and 0.2 < middle.sum() / outline.sum() < 0.7
+    assert np.array_equal(found(), outline)  # no evidence: the outline is the lesion
+
+
+def test_what_may_be_odd_about_outlines() -> None:
+    labels = np.zeros((30, 40), int)
+    labels[2:12, 2:12], labels[20:22, 20:23], labels[0], labels[14:28, 2:16] = 1, 2, IGNORED, 3
+    seen = replace(sample(labels), breast=labels != 3)
+    found = lesion_labels(seen, np.full(labels.shape, 0.5, np.float32), SETTINGS)
+    assert (found[0] == IGNORED).all()
+    assert (found == 2).sum() == 6  # too small to look into
+    assert np.array_equal(found == 3, labels == 3)  # outside the breast
+    assert 0 < (found == 1).sum() < 100
+    assert not ((found > 0) & (labels <= 0)).any()
+
+
+def test_kept_labels_are_read_and_not_made_again(tmp_path: Path) -> None:
+    seen = [sample(disk((40, 40), (20, 20), 12))]
+    first = relabelled(seen, lambda s: np.full(s.labels.shape, 0.5, np.float32), SETTINGS, tmp_path / "kept.npz")
+    assert 0 < (first[0].labels == 1).sum() < (seen[0].labels == 1).sum()
+
+    def never(_: Sample) -> np.ndarray:
+        raise AssertionError
+
+    again = relabelled(seen, never, SETTINGS, tmp_path / "kept.npz")
+    assert np.array_equal(first[0].labels, again[0].labels)
+    assert not list(tmp_path.glob("*.tmp*"))
+
+
+def test_a_training_learns_from_the_lesions_found_and_says_so(tmp_path: Path) -> None:
+    config = tiny_config()
+    trainer = Trainer(config, make_samples(), tmp_path, pretrained=False, options=RunOptions(workers=0))
+    trainer.run(until=1)
+    assert not (tmp_path / "self_training.npz").exists()
+    trainer.run()
+    with np.load(tmp_path / "self_training.npz") as kept:
+        assert sorted(kept) == ["labels0", "labels1", "labels2"]
+        for index, outlined in enumerate(s.labels > 0 for s in make_samples() if s.split == "train"):
+            found = kept[f"labels{index}"] > 0
+            assert found.sum() < outlined.sum() if outlined.any() else not found.any()
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [bool(row["abnormal/inside"]) for row in rows] == [True, False, False]
+    assert [bool(row["abnormal/dice"]) for row in rows] == [False, True, True]
+
+
+@pytest.mark.parametrize(("start", "first"), [(0.0, 0), (0.3, 2), (0.5, 2), (0.51, 3), (0.76, None), (1.0, None)])
+def test_the_stage_starts_with_an_epoch(start: float, first: int | None) -> None:
+    config = tiny_config()
+    loss = replace(config.loss, self_training=replace(config.loss.self_training, self_training_from=start))
+    config = replace(config, loss=loss, train=replace(config.train, epochs=4))
+    steps = 4 * 7
+    on = [config.is_self_training(step / steps) for step in range(steps)]
+    assert on == [first is not None and step >= first * 7 for step in range(steps)]
