@@ -71,8 +71,9 @@ def image_loss(
     found = zones(view.labels, view.breast, ring_px=config.data.ring_mm / config.data.pixel_spacing_mm)
     if not bool(found.breast.any()):
         return {}
-    map_terms = _true_outline_terms if config.is_self_training(progress) else _loose_outline_terms
-    targets = config.loss.schedule.at(progress)
+    map_terms, targets = _loose_outline_terms, config.loss.schedule.at(progress)
+    if config.is_self_training(progress):
+        map_terms, targets = _true_outline_terms, config.loss.schedule.at(1.0)
     terms: dict[str, Tensor] = {}
     if view.annotated:
         terms |= map_terms(logits[ABNORMAL], found, view, targets, config, prefix="abnormal")
