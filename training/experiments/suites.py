@@ -16,9 +16,13 @@ ABLATION_ARMS = (
     "no_pairwise",
     "no_classification",
     "no_self_training",
+    "no_depth",
+    "no_brightness",
+    "network_alone",
     "log_barrier",
     "generalised_mean",
 )
+SELF_TRAINING_ARMS = ("no_self_training", "no_depth", "no_brightness", "network_alone")
 SEEDS = (1, 2, 3)
 
 
@@ -27,7 +31,8 @@ def suite_runs(suite: str, arms: dict[str, Arm], *, seeds: Sequence[int] = SEEDS
 
     Args:
         suite: ``main`` (CDD-CESM, the three arms), ``phantom`` (the same on the phantom), ``baselines`` (both
-            sets, first seed), ``sweep`` and ``ablations`` (CDD-CESM, first seed), or ``all``.
+            sets, first seed), ``sweep`` and ``ablations`` (CDD-CESM, first seed; those of S3 on the phantom, too),
+            or ``all``.
         arms: by name.
         seeds: of the main arms; the other suites take the first.
 
@@ -40,7 +45,7 @@ def suite_runs(suite: str, arms: dict[str, Arm], *, seeds: Sequence[int] = SEEDS
         "phantom": (("phantom", ("brightness",), first), ("phantom", MAIN_ARMS, main)),
         "baselines": (("cdd_cesm", BASELINE_ARMS, first), ("phantom", BASELINE_ARMS, first)),
         "sweep": (("cdd_cesm", SWEEP_ARMS, first),),
-        "ablations": (("cdd_cesm", ABLATION_ARMS, first),),
+        "ablations": (("cdd_cesm", ABLATION_ARMS, first), ("phantom", SELF_TRAINING_ARMS, first)),
     }
     plans["all"] = tuple(
         plan for name in ("main", "phantom", "sweep", "baselines", "ablations") for plan in plans[name]
