@@ -272,7 +272,8 @@ __global__ void number_roots(Roots roots, const std::int32_t* block_offsets, std
   roots.for_each(thread_number(), [&](std::int32_t node, bool kept) { numbers[node] = kept ? ++next : 0; });
 }
 
-__global__ void exclusive_scan(std::int32_t* sums, std::int32_t count, std::int32_t* total) {
+__global__ void __launch_bounds__(kScanThreads)
+    exclusive_scan(std::int32_t* sums, std::int32_t count, std::int32_t* total) {
   LCX_SHARED(std::int32_t, warp_sums, kScanThreads / 32);
   std::int32_t before = 0;
   for (std::int32_t first = 0; first < count; first += kScanThreads) {

@@ -131,7 +131,7 @@ __global__ void double_leads(DeviceCracks cracks, int from) {
   if (k < crack_count(cracks)) double_lead(cracks, from, k);
 }
 
-__global__ void lead_at_once(DeviceCracks cracks) {
+__global__ void __launch_bounds__(kOneBlockThreads) lead_at_once(DeviceCracks cracks) {
   double_at_once(cracks, [&](int from, std::int64_t k) { double_lead(cracks, from, k); });
 }
 
@@ -188,7 +188,7 @@ __global__ void double_ranks(DeviceCracks cracks, int from) {
   if (k < crack_count(cracks)) double_rank(cracks, from, k);
 }
 
-__global__ void rank_at_once(DeviceCracks cracks) {
+__global__ void __launch_bounds__(kOneBlockThreads) rank_at_once(DeviceCracks cracks) {
   double_at_once(cracks, [&](int from, std::int64_t k) { double_rank(cracks, from, k); });
 }
 

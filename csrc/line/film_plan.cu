@@ -27,8 +27,8 @@ __global__ void find_present(TensorView<const std::uint8_t, 2> mask, GridLayout 
 }
 
 // Numbers the present tiles in order, and settles the window. One block.
-__global__ void number_tiles(const double* window, float mean, float deviation, GridLayout layout,
-                             FilmFindings* findings) {
+__global__ void __launch_bounds__(kPlanThreads)
+    number_tiles(const double* window, float mean, float deviation, GridLayout layout, FilmFindings* findings) {
   LCX_SHARED(std::int32_t, warp_sums, kPlanThreads / 32);
   const std::int32_t count = layout.grid.rows * layout.grid.columns;
   const auto lane = static_cast<int>(threadIdx.x & 31);

@@ -51,7 +51,7 @@ __global__ void mark_flat(DeviceBreast breast) {
 }
 
 // The level about which most flat pixels lie, of the darker half; the lowest of several.
-__global__ void find_mode(DeviceBreast breast) {
+__global__ void __launch_bounds__(kBreastThreads) find_mode(DeviceBreast breast) {
   LCX_SHARED(std::int32_t, warp_sums, 32);
   LCX_SHARED(std::int32_t, up_to, kLevelBins);
   LCX_SHARED(unsigned long long, best, 1);
@@ -87,7 +87,7 @@ __device__ inline void find_rank(std::int32_t before, std::int32_t count, std::i
   if (before <= rank && rank < before + count) *found = static_cast<std::int32_t>(threadIdx.x);
 }
 
-__global__ void choose_threshold(DeviceBreast breast) {
+__global__ void __launch_bounds__(kBreastThreads) choose_threshold(DeviceBreast breast) {
   LCX_SHARED(std::int32_t, warp_sums, 32);
   LCX_SHARED(std::int32_t, up_to, kLevelBins);
   LCX_SHARED(std::int32_t, found, 2);

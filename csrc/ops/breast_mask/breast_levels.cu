@@ -51,7 +51,7 @@ __global__ void count_fine(TensorView<const float, 2> image, DeviceBreast breast
 }
 
 // The thread whose 64 bins hold the rank looks for it among them.
-__global__ void choose_gain(DeviceBreast breast) {
+__global__ void __launch_bounds__(kBreastThreads) choose_gain(DeviceBreast breast) {
   LCX_SHARED(std::int32_t, sums, 32);
   constexpr int kBins = 65536 / kBreastThreads;
   const std::int32_t* counts = breast.state->fine_counts + static_cast<int>(threadIdx.x) * kBins;
@@ -175,7 +175,7 @@ __device__ inline void peel_white(const DeviceBreast& breast, DeviceRectangle& a
   area = {a.y0 + depths[0], a.y1 - depths[1], a.x0 + depths[2], a.x1 - depths[3]};
 }
 
-__global__ void peel_frames(DeviceBreast breast) {
+__global__ void __launch_bounds__(kBreastThreads) peel_frames(DeviceBreast breast) {
   LCX_SHARED(std::int32_t, ends, 2);
   LCX_SHARED(std::int32_t, depths, 4);
   DeviceRectangle area{0, breast.height, 0, breast.width};

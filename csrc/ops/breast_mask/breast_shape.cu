@@ -167,7 +167,7 @@ __device__ inline std::int32_t lit_columns(const DeviceBreast& breast, const Dev
 }
 
 // Pixels above their column's threshold; closed; and where filling may come in.
-__global__ void begin_shape(DeviceBreast breast) {
+__global__ void __launch_bounds__(kBreastThreads) begin_shape(DeviceBreast breast) {
   LCX_SHARED(std::int32_t, lit, 2);
   LCX_SHARED(Wall, walls, 2);
   const DeviceRectangle area = breast.state->area;
@@ -203,7 +203,7 @@ __device__ inline void read_filled(const DeviceBreast& breast, const DeviceRecta
 }
 
 // `bright`; that opened, into canvas[0]; and the edges at which a region counts double.
-__global__ void open_shape(DeviceBreast breast) {
+__global__ void __launch_bounds__(kBreastThreads) open_shape(DeviceBreast breast) {
   const DeviceRectangle window = area_window(breast);
   read_filled(breast, window, breast.bright);
   Canvas canvas{breast.canvas[0], breast.canvas[1]};
@@ -249,7 +249,7 @@ __global__ void flag_best(DeviceBreast breast) {
 }
 
 // The best region grown back within what is bright, smoothed; and where filling may come in.
-__global__ void grow_shape(DeviceBreast breast) {
+__global__ void __launch_bounds__(kBreastThreads) grow_shape(DeviceBreast breast) {
   LCX_SHARED(Wall, walls, 2);
   const DeviceRectangle window = area_window(breast);
   const std::int64_t radius = breast.radius();
@@ -267,7 +267,9 @@ __global__ void grow_shape(DeviceBreast breast) {
   write_gaps(canvas, window, radius, breast.canvas[0], breast.seeds, walls);
 }
 
-__global__ void end_shape(DeviceBreast breast) { read_filled(breast, area_window(breast), breast.canvas[0]); }
+__global__ void __launch_bounds__(kBreastThreads) end_shape(DeviceBreast breast) {
+  read_filled(breast, area_window(breast), breast.canvas[0]);
+}
 
 /// Leaves in canvas[0] the regions of it that hold a seed.
 void enqueue_reached(const DeviceBreast& breast, Stream stream) {
