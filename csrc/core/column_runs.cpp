@@ -1,6 +1,8 @@
 #include "core/column_runs.hpp"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <memory>
 
 #include "core/error.hpp"
@@ -150,19 +152,29 @@ std::vector<std::uint32_t> to_counts(ColumnRunsView mask) {
 }
 
 std::string to_string(ColumnRunsView mask) {
-  constexpr std::size_t kLongest = 7;  // characters of a difference of two counts
+  constexpr std::size_t kRoom = 8;  // written at a time; a difference of two counts has at most 7 characters
+  constexpr std::size_t kPage = 4096;
+  // Memory that is reserved and never touched is no work; so the text grows by a little into what is there.
   std::string text;
-  text.resize(3 * mask.edges.size() + 2 * kLongest);
+  text.reserve(3 * mask.edges.size() + kPage);
   std::size_t used = 0;
   const auto write = [&](std::int64_t value) {
-    if (text.size() - used < kLongest) text.resize(2 * text.size());
-    char* to = text.data() + used;
-    while (value < -16 || value > 15) {
-      *to++ = static_cast<char>(48 + 32 + (value & 0x1F));
-      value >>= 5;
+    if (text.size() - used < kRoom) text.resize(text.size() + kPage);
+    if (value >= -16 && value < 16) {
+      text[used++] = static_cast<char>(48 + (value & 0x1F));
+      return;
     }
-    *to++ = static_cast<char>(48 + (value & 0x1F));
-    used = static_cast<std::size_t>(to - text.data());
+    // How long other numbers are is a coin toss to the branch predictor, so seven characters are made of each: five
+    // bits and a sixth that says that more follow.
+    const auto magnitude = static_cast<std::uint64_t>(value ^ (value >> 63)) | 1U;
+    const auto length = static_cast<std::size_t>(std::bit_width(magnitude) / 5 + 1);
+    std::uint64_t characters = 0;
+    for (std::size_t k = 0; k < kRoom - 1; ++k) {
+      const std::uint64_t bits = static_cast<std::uint64_t>(value) >> (5 * k) & 0x1F;
+      characters |= (bits + (k + 1 < length ? 48 + 32 : 48)) << (8 * k);
+    }
+    std::memcpy(text.data() + used, &characters, kRoom);  // little-endian
+    used += length;
   };
   // As to_counts, with the difference to the last but one from the fourth count on.
   const auto total = static_cast<std::uint32_t>(mask.height * mask.width);

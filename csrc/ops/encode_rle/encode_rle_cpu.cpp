@@ -31,7 +31,9 @@ LCX_SIMD_CLONES std::int64_t first_mixed(const std::uint8_t* bytes, std::int64_t
 // Collects edges from a line of pixels that arrives as bits.
 class EdgeFinder {
  public:
-  explicit EdgeFinder(std::vector<std::uint32_t>& edges) : edges_(edges) {}
+  /// Edges of `pixels` pixels.
+  EdgeFinder(std::vector<std::uint32_t>& edges, std::int64_t pixels)
+      : edges_(edges), most_(static_cast<std::size_t>(pixels + kStep)) {}
 
   bool is_open() const { return open_ != 0; }
 
@@ -40,7 +42,7 @@ class EdgeFinder {
     std::uint64_t changes = word ^ ((word << 1) | open_);
     if (changes == 0) return;
     // Room for a word at a time, so that the loop below has nothing to check.
-    if (edges_.size() - count_ < 64) edges_.resize(2 * edges_.size() + 1024);
+    if (edges_.size() - count_ < 64) grow();
     std::uint32_t* to = edges_.data() + count_;
     for (; changes != 0; changes &= changes - 1) *to++ = static_cast<std::uint32_t>(at + std::countr_zero(changes));
     count_ = static_cast<std::size_t>(to - edges_.data());
@@ -50,10 +52,24 @@ class EdgeFinder {
   void finish(std::int64_t total) {
     edges_.resize(count_);
     if (is_open()) edges_.push_back(static_cast<std::uint32_t>(total));
+    if (edges_.size() < edges_.capacity() / 2) edges_.shrink_to_fit();  // what stays may stay long
   }
 
  private:
+  static constexpr std::int64_t kStep = 1024;
+
+  void grow() {
+    // Where there are many, room for all at once: memory that is never touched is no work, moving edges is.
+    constexpr std::size_t kMany = 1 << 16;
+    constexpr std::size_t kMostReserved = 1 << 24;
+    if (count_ >= kMany && edges_.capacity() < std::min(most_, kMostReserved)) {
+      edges_.reserve(std::min(most_, kMostReserved));
+    }
+    edges_.resize(edges_.size() + kStep);
+  }
+
   std::vector<std::uint32_t>& edges_;  // of which the first count_ are found
+  std::size_t most_;
   std::size_t count_ = 0;
   std::uint64_t open_ = 0;  // the last pixel
 };
@@ -115,7 +131,7 @@ std::vector<std::uint64_t> pack_columns(TensorView<const std::uint8_t, 2> mask, 
 ColumnRuns encode_rle(TensorView<const std::uint8_t, 2> mask) {
   const auto [height, width] = mask.shape;
   ColumnRuns result{height, width, {}};
-  EdgeFinder finder(result.edges);
+  EdgeFinder finder(result.edges, height * width);
   if ((height == 1 || mask.strides[0] == 1) && (width == 1 || mask.strides[1] == height)) {
     encode_line(mask.data, height * width, finder);
   } else {
