@@ -71,9 +71,15 @@ class Highest {
     for (std::int64_t start = 0; start < count; start += kBlock) {
       const std::int64_t end = std::min(start + kBlock, count);
       if (!any_above(values + start, end - start, least_)) continue;
+      // Written whether it counts or not: which values do is a coin toss to the branch predictor.
+      const std::size_t before = kept_.size();
+      kept_.resize(before + static_cast<std::size_t>(end - start));
+      float* to = kept_.data() + before;
       for (std::int64_t i = start; i < end; ++i) {
-        if (values[i] > least_) kept_.push_back(values[i]);
+        *to = values[i];
+        to += values[i] > least_ ? 1 : 0;
       }
+      kept_.resize(static_cast<std::size_t>(to - kept_.data()));
       if (kept_.size() >= 2 * count_ + kBlock) thin_out();
     }
   }
