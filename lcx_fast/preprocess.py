@@ -105,7 +105,8 @@ def averaged_views(
 def window_of(coarse: CoarseView, *, low_percentile: float, high_percentile: float) -> tuple[float, float]:
     """The values of the breast that map to 0 and 1.
 
-    Where there is no breast, the whole image counts; where all values are equal, the window is one unit wide.
+    Where there is no breast, the whole image counts; where all values are equal as float32, the window is one unit
+    wide, or as narrow as float32 is there.
     """
     ranks = [low_percentile, high_percentile]
     low, high = ops.percentiles(coarse.image, ranks, mask=coarse.breast)
@@ -113,7 +114,8 @@ def window_of(coarse: CoarseView, *, low_percentile: float, high_percentile: flo
         low, high = ops.percentiles(coarse.image, ranks)
     if np.isnan(low):
         return 0.0, 1.0
-    return low, high if high > low else low + 1.0
+    low, high = float(np.float32(low)), float(np.float32(high))
+    return low, high if high > low else max(float(np.float32(low + 1.0)), float(np.nextafter(np.float32(low), np.inf)))
 
 
 def grid_scale(mammogram: Mammogram, spacing_mm: float) -> tuple[float, float]:

@@ -121,6 +121,11 @@ def test_equal_to_the_cpu_under_every_schedule(core, line, schedule, conditional
     assert (maps == 0).any() and maps.max() > 0.5
 
 
+@pytest.mark.parametrize("value", [700.0, 3e8])
+def test_one_value_has_a_window(core, line, value):
+    run(line, core, np.where(film((190, 133)) > 0, value, 0).astype(np.float32))
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
 @pytest.mark.parametrize("view", [np.s_[:, :], np.s_[::-1, ::2], np.s_[1:, 3:-1]])
 def test_pixels_of_every_kind(core, line, dtype, view):

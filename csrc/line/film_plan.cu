@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "line/film_plan.cuh"
 
 namespace lcx {
@@ -54,9 +56,9 @@ __global__ void __launch_bounds__(kPlanThreads)
   if (threadIdx.x != 0) return;
   const bool is_known = window[0] == window[0];
   const auto low = is_known ? static_cast<float>(window[0]) : 0.0F;
-  // Where all values are equal the window is one unit wide.
-  const double top = !is_known ? 1.0 : window[1] > window[0] ? window[1] : window[0] + 1.0;
-  const auto high = static_cast<float>(top);
+  auto high = is_known ? static_cast<float>(window[1]) : 1.0F;
+  // Where all values are equal the window is one unit wide, or as narrow as float is there.
+  if (!(high > low)) high = fmaxf(static_cast<float>(double{low} + 1.0), nextafterf(low, INFINITY));
   *findings = {affine_clip({low, high, mean, deviation}), low, high, before};
 }
 
