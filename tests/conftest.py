@@ -18,7 +18,7 @@ def device(request, monkeypatch):
     """A core whose CUDA operations run: emulated, under one schedule after another, or on a GPU where there is one."""
     import fake_cuda
 
-    from lcx_fast import _core, ops, overlaps, values
+    from lcx_fast import _core, masks, ops, overlaps, values
 
     if request.param == "gpu":
         monkeypatch.setattr(fake_cuda.FakeCudaArray, "memory", fake_cuda.TorchMemory)
@@ -28,7 +28,7 @@ def device(request, monkeypatch):
     kind, seed = request.param.rsplit(" ", 1)
     core.emulation.reset()
     core.emulation.set_schedule(kind, int(seed))
-    for module in (ops, overlaps, values):
+    for module in (masks, ops, overlaps, values):
         monkeypatch.setattr(module, "_core", core)
     yield core
     core.emulation.set_schedule("in order", 0)

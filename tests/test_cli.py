@@ -139,7 +139,9 @@ def test_ctrl_c_is_clean(model, tmp_path):
         "--model",
         model,
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell starts background jobs with the interrupt ignored, and their children inherit that.
+    heard = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **heard)
     deadline = time.monotonic() + 60
     while not (out.is_dir() and any(out.glob("*.json"))):
         assert time.monotonic() < deadline and process.poll() is None
