@@ -21,9 +21,10 @@ import numpy as np
 import onnx
 
 from lcx_fast.decision import OPERATING_POINTS
-from lcx_fast.errors import InvalidArgument, LcxError
+from lcx_fast.errors import InvalidArgument
 from lcx_fast.evaluation import Matches, fit_platt, logit, match_lesions, operating_points, score_at_rate
 from lcx_fast.model import SCHEMA_VERSION, ModelSpec, read_model_spec
+from training.command import one_line_errors
 from training.evaluate import Prediction, lesion_results, measure, validation_samples
 from training.export import read_metadata, save_with_metadata
 from training.metrics import FROC_MINIMUM_IOU
@@ -129,6 +130,7 @@ def _finite(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+@one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 bad input."""
     parser = argparse.ArgumentParser(
@@ -140,24 +142,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--cache", type=Path, help="folder of prepared images (default: made and removed)")
     parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws")
     options = parser.parse_args(arguments)
-    try:
-        spec = read_model_spec(options.model)
-        with tempfile.TemporaryDirectory() as folder:
-            cache = options.cache or Path(folder) / "cache"
-            samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
-        chosen = validation_samples(samples, resampled=True)
-        if not chosen:
-            raise ValueError(f"{options.data}: no validation image")
-        patients = len({sample.patient for sample in chosen})
-        data = f"{chosen[0].folder if options.dataset is None else options.dataset} validation, {patients} patients"
-        engine = open_engine(options.model, "auto", "auto")
-        predictions = predict_samples(spec, engine.infer, chosen)
-        metadata = measured_metadata(options.model, predictions, data=data, draws=options.draws)
-        save_with_metadata(onnx.load(str(options.model)), metadata, options.model)
-        print(json.dumps({key: metadata[key] for key in ("calibration", "operating_points", "metrics")}, indent=2))
-    except (ValueError, OSError, LcxError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    spec = read_model_spec(options.model)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = options.cache or Path(folder) / "cache"
+        samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
+    chosen = validation_samples(samples, resampled=True)
+    if not chosen:
+        raise ValueError(f"{options.data}: no validation image")
+    patients = len({sample.patient for sample in chosen})
+    data = f"{chosen[0].folder if options.dataset is None else options.dataset} validation, {patients} patients"
+    engine = open_engine(options.model, "auto", "auto")
+    predictions = predict_samples(spec, engine.infer, chosen)
+    metadata = measured_metadata(options.model, predictions, data=data, draws=options.draws)
+    save_with_metadata(onnx.load(str(options.model)), metadata, options.model)
+    print(json.dumps({key: metadata[key] for key in ("calibration", "operating_points", "metrics")}, indent=2))
     return 0
 
 

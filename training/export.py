@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 
-from lcx_fast.errors import LcxError
 from lcx_fast.model import METADATA_KEY, SCHEMA_VERSION, read_model_spec
+from training.command import one_line_errors
 from training.config import Config
 from training.evaluate import load_model, validation_samples
 from training.network import OUTPUT_NAMES, LesionNetwork
@@ -186,6 +186,7 @@ def _trained_on(run: Path) -> str:
     return str(json.loads(index.read_text())["dataset"]) if index.is_file() else "cdd-cesm"
 
 
+@one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 1 an engine is too far from torch, 2 bad input."""
     parser = argparse.ArgumentParser(
@@ -202,27 +203,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, help="check on a dataset's validation images (default: on phantoms)")
     parser.add_argument("--images", type=int, default=16, help="how many to check on")
     options = parser.parse_args(arguments)
-    try:
-        if options.check is not None:
-            return check(options.check, data=options.data, count=options.images)
-        if options.run is None or options.output is None:
-            raise ValueError("give --run and --output to export, or --check MODEL")
-        network, config, state = load_model(options.run / options.checkpoint)
-        metadata = make_metadata(
-            network,
-            config,
-            name=options.output.stem,
-            version=options.version,
-            thresholds={"low": options.low, "high": options.high, "min_area_mm2": options.min_area_mm2},
-            dataset=_trained_on(options.run),
-            epoch=state["epoch"],
-        )
-        shape = tile_shape_at(config.data.pixel_spacing_mm)
-        difference = export_onnx(network, options.output, metadata=metadata, tile_shape=shape)
-        print(f"{options.output}: {options.output.stat().st_size} bytes, differs from torch by {difference:.2g}")
-    except (ValueError, OSError, LcxError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    if options.check is not None:
+        return check(options.check, data=options.data, count=options.images)
+    if options.run is None or options.output is None:
+        raise ValueError("give --run and --output to export, or --check MODEL")
+    network, config, state = load_model(options.run / options.checkpoint)
+    metadata = make_metadata(
+        network,
+        config,
+        name=options.output.stem,
+        version=options.version,
+        thresholds={"low": options.low, "high": options.high, "min_area_mm2": options.min_area_mm2},
+        dataset=_trained_on(options.run),
+        epoch=state["epoch"],
+    )
+    shape = tile_shape_at(config.data.pixel_spacing_mm)
+    difference = export_onnx(network, options.output, metadata=metadata, tile_shape=shape)
+    print(f"{options.output}: {options.output.stat().st_size} bytes, differs from torch by {difference:.2g}")
     return 0
 
 

@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lcx_fast.errors import LcxError
 from lcx_fast.evaluation import find_detections
 from lcx_fast.model import INT8_SUFFIX, ModelSpec, read_model_spec
+from training.command import one_line_errors
 from training.evaluate import Prediction, lesion_results, validation_samples
 from training.export import read_metadata
 from training.metrics import FROC_MINIMUM_IOU
@@ -162,6 +162,7 @@ def _edge(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return mask & ~inner
 
 
+@one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 bad input."""
     parser = argparse.ArgumentParser(prog="python -m training.model_card", description="Write a model's card.")
@@ -174,27 +175,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the pictures")
     parser.add_argument("--count", type=int, default=2, help="pictures of each kind of failure")
     options = parser.parse_args(arguments)
-    try:
-        spec = read_model_spec(options.model)
-        if not spec.operating_points:
-            raise ValueError(f"{options.model}: not measured yet; `python -m training.calibrate`")
-        with tempfile.TemporaryDirectory() as folder:
-            cache = options.cache or Path(folder) / "cache"
-            samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
-        engine = open_engine(options.model, "auto", "auto")
-        predictions = predict_samples(spec, engine.infer, validation_samples(samples, resampled=True))
-        options.pictures.mkdir(parents=True, exist_ok=True)
-        pictures = []
-        for number, (prediction, text) in enumerate(failures(predictions, spec, count=options.count), start=1):
-            path = options.pictures / f"{spec.name}-{number}.png"
-            draw_failure(prediction, spec).save(path, optimize=True)
-            relative = os.path.relpath(path, options.output.parent)
-            pictures.append((relative, f"{text} ({prediction.sample.name}, {prediction.sample.pathology})"))
-        options.output.write_text(write_card(options.model, options.notes.read_text(), pictures))
-        print(f"{options.output}, {len(pictures)} pictures in {options.pictures}")
-    except (ValueError, OSError, LcxError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    spec = read_model_spec(options.model)
+    if not spec.operating_points:
+        raise ValueError(f"{options.model}: not measured yet; `python -m training.calibrate`")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = options.cache or Path(folder) / "cache"
+        samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
+    engine = open_engine(options.model, "auto", "auto")
+    predictions = predict_samples(spec, engine.infer, validation_samples(samples, resampled=True))
+    options.pictures.mkdir(parents=True, exist_ok=True)
+    pictures = []
+    for number, (prediction, text) in enumerate(failures(predictions, spec, count=options.count), start=1):
+        path = options.pictures / f"{spec.name}-{number}.png"
+        draw_failure(prediction, spec).save(path, optimize=True)
+        relative = os.path.relpath(path, options.output.parent)
+        pictures.append((relative, f"{text} ({prediction.sample.name}, {prediction.sample.pathology})"))
+    options.output.write_text(write_card(options.model, options.notes.read_text(), pictures))
+    print(f"{options.output}, {len(pictures)} pictures in {options.pictures}")
     return 0
 
 

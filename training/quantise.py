@@ -23,9 +23,9 @@ import onnx
 from numpy.typing import NDArray
 
 from lcx_fast import ops
-from lcx_fast.errors import LcxError
 from lcx_fast.model import INT8_SUFFIX, ModelSpec, read_model_spec
 from training import metrics
+from training.command import one_line_errors
 from training.evaluate import lesion_results, validation_samples
 from training.export import read_metadata, save_with_metadata
 from training.model_file import open_engine, predict_samples
@@ -130,6 +130,7 @@ def is_good_enough(agreement: dict[str, float]) -> bool:
     return agreement["mask_iou"] > MIN_MASK_IOU and abs(agreement["ap_int8"] - agreement["ap_fp32"]) <= MAX_AP_LOSS
 
 
+@one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 written, 1 not good enough (nothing is left behind), 2 bad input."""
     parser = argparse.ArgumentParser(prog="python -m training.quantise", description="Quantise a model to int8.")
@@ -142,28 +143,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--keep-float", default=KEEP_FLOAT, metavar="PATTERN", help="names of convolutions that stay in float"
     )
     options = parser.parse_args(arguments)
-    try:
-        spec = read_model_spec(options.model)
-        with tempfile.TemporaryDirectory() as folder:
-            cache = options.cache or Path(folder) / "cache"
-            samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
-        target = options.model.with_name(f"{options.model.stem}{INT8_SUFFIX}.onnx")
-        trial = target.with_suffix(".trial.onnx")
-        tiles = calibration_tiles(spec, samples, count=options.images)
-        quantise(options.model, trial, tiles, keep_float=options.keep_float)
-        agreement = compare_with_fp32(options.model, trial, validation_samples(samples, resampled=True))
-        print(json.dumps(agreement))
-        if not is_good_enough(agreement):
-            trial.unlink()
-            print(f"not good enough: mask IoU above {MIN_MASK_IOU} and AP within {MAX_AP_LOSS} are needed")
-            return 1
-        metadata = read_metadata(trial) | {"name": target.stem, "agreement_with_fp32": agreement}
-        save_with_metadata(onnx.load(str(trial)), metadata, target)
+    spec = read_model_spec(options.model)
+    with tempfile.TemporaryDirectory() as folder:
+        cache = options.cache or Path(folder) / "cache"
+        samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
+    target = options.model.with_name(f"{options.model.stem}{INT8_SUFFIX}.onnx")
+    trial = target.with_suffix(".trial.onnx")
+    tiles = calibration_tiles(spec, samples, count=options.images)
+    quantise(options.model, trial, tiles, keep_float=options.keep_float)
+    agreement = compare_with_fp32(options.model, trial, validation_samples(samples, resampled=True))
+    print(json.dumps(agreement))
+    if not is_good_enough(agreement):
         trial.unlink()
-        print(f"{target}: {target.stat().st_size} bytes")
-    except (ValueError, OSError, LcxError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        print(f"not good enough: mask IoU above {MIN_MASK_IOU} and AP within {MAX_AP_LOSS} are needed")
+        return 1
+    metadata = read_metadata(trial) | {"name": target.stem, "agreement_with_fp32": agreement}
+    save_with_metadata(onnx.load(str(trial)), metadata, target)
+    trial.unlink()
+    print(f"{target}: {target.stat().st_size} bytes")
     return 0
 
 

@@ -84,6 +84,8 @@ def lesion_labels(sample: Sample, probability: NDArray[np.float32], settings: Se
 
 def relabelled(samples: Sequence[Sample], predictor: Predictor, settings: SelfTraining, path: Path) -> list[Sample]:
     """The samples with ``lesion_labels``, kept in ``path`` so that a resumed run goes on with the same ones."""
+    if not any(settings.weights):
+        return list(samples)  # the network need not be asked
     if not path.is_file():
         maps = {f"labels{i}": lesion_labels(s, predictor(s), settings) for i, s in enumerate(samples)}
         temporary = path.with_suffix(".tmp.npz")

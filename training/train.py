@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,11 @@ class Trainer:
         """The images with stage S3's outlines: found by the main process, kept in the run's folder, read by all."""
         settings, kept = self.config.loss.self_training, self.out / "self_training.npz"
         predict = evaluate.torch_predictor(self._averaged_model(), self.config)
+        found = partial(relabelled, self.samples, lambda sample: predict(sample)[ABNORMAL], settings, kept)
         if self.world.is_main:
-            relabelled(self.samples, lambda sample: predict(sample)[ABNORMAL], settings, kept)
+            found()
         self.world.wait()
-        return TrainingViews(
-            relabelled(self.samples, lambda sample: predict(sample)[ABNORMAL], settings, kept), self.config
-        )
+        return TrainingViews(found(), self.config)
 
     def train_epoch(self, epoch: int, source: Iterator[list[TrainingImage]]) -> dict[str, float]:
         """One epoch, fully determined by the model, the seed and the epoch's number; the mean of each term."""

@@ -221,14 +221,7 @@ struct Roots {
   /// Calls visit(node, whether it is kept) for each root in a word.
   template <typename Visit>
   __device__ void for_each(std::int64_t at, const Visit& visit) const {
-    const DeviceBits& bits = components.bits;
-    if (at >= bits.word_count() || bits.words[at] == 0) return;
-    const auto y = static_cast<std::int32_t>(at / bits.row_words);
-    const auto column = static_cast<std::int32_t>(at % bits.row_words);
-    for (std::uint32_t rest = begin_bits(load_word(bits, y, column)); rest; rest &= rest - 1) {
-      const auto node = static_cast<std::int32_t>(at * 16 + (__ffs(static_cast<int>(rest)) - 1) / 2);
-      if (components.parents[node] == node) visit(node, areas == nullptr || areas[node] >= min_area);
-    }
+    for_each_root(components, at, [&](std::int32_t node) { visit(node, areas == nullptr || areas[node] >= min_area); });
   }
 };
 

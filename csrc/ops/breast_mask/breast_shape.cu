@@ -220,19 +220,6 @@ __global__ void __launch_bounds__(kBreastThreads) open_shape(DeviceBreast breast
   });
 }
 
-/// Calls visit(root) for each root whose first pixel is in a word.
-template <typename Visit>
-__device__ inline void for_each_root(const DeviceComponents& components, std::int64_t at, const Visit& visit) {
-  const DeviceBits& bits = components.bits;
-  if (at >= bits.word_count() || bits.words[at] == 0) return;
-  const auto y = static_cast<std::int32_t>(at / bits.row_words);
-  const auto column = static_cast<std::int32_t>(at % bits.row_words);
-  for (std::uint32_t rest = begin_bits(load_word(bits, y, column)); rest; rest &= rest - 1) {
-    const auto node = static_cast<std::int32_t>(at * 16 + (__ffs(static_cast<int>(rest)) - 1) / 2);
-    if (components.parents[node] == node) visit(node);
-  }
-}
-
 __device__ inline unsigned long long region_score(const DeviceBreast& breast, std::int32_t root) {
   return static_cast<unsigned long long>(breast.areas[root]) * (breast.flags[root] != 0 ? 2U : 1U);
 }
