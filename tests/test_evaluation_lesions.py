@@ -126,6 +126,18 @@ def test_points_equal_the_definition(dtype, shape, layout, seed):
     assert image.intersections.shape == image.centre_inside.shape and image.predicted_areas.shape == (count,)
 
 
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_lesions_of_a_large_map_are_measured(dtype):
+    rng = np.random.default_rng(3)
+    labels = np.zeros((701, 1003), dtype)
+    for number in rng.integers(1, 128, 60):
+        y, x = rng.integers(0, 690), rng.integers(0, 990)
+        labels[y : y + rng.integers(1, 90), x : x + rng.integers(1, 90)] = number
+    labels[-1, -1] = np.iinfo(dtype).min  # 0 or less
+    image = evaluation.compare_points([], [], labels, patient="a")
+    assert image.reference_areas.tolist() == np.unique(labels[labels > 0], return_counts=True)[1].tolist()
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 5), st.sampled_from(["false_positive", "ignored"]), st.booleans(), st.integers(0, 2**31))
 def test_many_images_of_points_equal_one_by_one(images, duplicates, spaced, seed):
@@ -159,6 +171,7 @@ def test_points_and_images_must_go_together():
         "outlines of 2 images": ([points], [scores], [labels, labels]),
         "image 0: points of shape": ([points], [[0.5]], [labels]),
         r"points of shape \(1, 3\)": ([[(1, 2, 3)]], [[0.5]], [labels]),
+        r"points of shape \(\)": ([7], [[0.5]], [labels]),
         "outlines is float64": ([points], [scores], [labels * 1.0]),
     }.items():
         with pytest.raises(InvalidArgument, match=what):

@@ -8,7 +8,7 @@ import reference_evaluation as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcx_fast import InvalidArgument, evaluation
+from lcx_fast import InvalidArgument, _core, evaluation
 
 
 def scores_of(kind, count, dtype, rng):
@@ -67,6 +67,28 @@ def test_areas_of_many_pixels(kind, dtype, size):
     one = evaluation.pixel_areas(scores, labels, threads=1)
     np.testing.assert_allclose(one, expected, rtol=1e-10)
     assert evaluation.pixel_areas(scores, labels, threads=3) == one
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.sampled_from([0, 1, 63, 64, 65, 128, 1000, 140_000]),
+    st.sampled_from([1, 9, 70, 5000]),
+    st.sampled_from([0.0, 0.03, 0.2, 0.5, 0.97, 1.0]),
+    st.booleans(),
+    st.integers(0, 2**31),
+)
+def test_counts_of_stretches_of_scores(size, stretch, share, runs_of_labels, seed):
+    rng = np.random.default_rng(seed)
+    scores = np.repeat(rng.integers(0, 65536, size, dtype=np.uint16), rng.integers(1, stretch + 1, size))[:size]
+    labels = (rng.random(size) < share) * rng.integers(1, 256, size)
+    if runs_of_labels:
+        labels = np.sort(labels)
+    labels = labels.astype(np.uint8)
+    counts = rng.integers(0, 9, (2, 65536))
+    expected = counts.copy()
+    np.add.at(expected, ((labels != 0).astype(int), scores), 1)
+    _core.pixel_histogram(scores, labels, counts, threads=1)
+    assert np.array_equal(counts, expected)
 
 
 @settings(max_examples=60, deadline=None)

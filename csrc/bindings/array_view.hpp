@@ -37,7 +37,9 @@ inline std::string dtype_text(const py::array& array) { return py::str(array.dty
 template <typename T>
 bool holds(const py::array& array) {
   using Value = std::remove_const_t<T>;
-  return array.dtype().equal(py::dtype::of<Value>());
+  const py::dtype given = array.dtype();
+  const py::dtype needed = py::dtype::of<Value>();
+  return given.is(needed) || given.equal(needed);  // as a rule there is one object for a type
 }
 
 /// A view of an array of exactly this dtype and rank. bool arrays count as uint8.

@@ -1,9 +1,11 @@
-// A label map is almost all background, so it is read as bytes, block by block, at memory speed; pixels are looked at
-// one by one only in blocks that hold something, and counted by stretches of equal ones.
+// A label map is almost all background, so it is read as bytes, block by block, at memory speed. A block that holds
+// something holds one lesion as a rule and is counted as a whole; only where there are more of them are pixels looked
+// at one by one, and counted by stretches of equal ones.
 
 #include "evaluation/lesion_points.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -18,16 +20,49 @@ namespace {
 // A multiple of every label's size.
 constexpr std::int64_t kBlockBytes = 512;
 
-// The first block from `block` on that holds anything but zeros; `blocks` where none does.
-LCX_SIMD_CLONES std::int64_t next_block(const std::uint8_t* bytes, std::int64_t block, std::int64_t blocks) {
-  for (; block < blocks; ++block) {
+// Blocks flagged at a time: what is not background is still in the cache when it is counted.
+constexpr std::int64_t kFlagged = 512;
+// A page ends soon, and a read at the start of the next one waits: several places are read in turn.
+constexpr std::int64_t kStreams = 4;
+
+// flags[b] = whether block b holds anything but zeros.
+LCX_SIMD_CLONES void flag_blocks(const std::uint8_t* bytes, std::int64_t blocks, std::uint8_t* flags) {
+  const std::int64_t part = blocks / kStreams;
+  for (std::int64_t i = 0; i < blocks; ++i) {
+    const std::int64_t block = i < kStreams * part ? i % kStreams * part + i / kStreams : i;
     const std::uint8_t* at = bytes + block * kBlockBytes;
     std::uint8_t any = 0;
-    for (std::int64_t i = 0; i < kBlockBytes; ++i) any |= at[i];
-    if (any != 0) break;
+    for (std::int64_t k = 0; k < kBlockBytes; ++k) any |= at[k];
+    flags[block] = any;
   }
-  return block;
 }
+
+// Number of a block's pixels that have its highest label, 0 where it holds another label above 0, too.
+#define LCX_COUNT_ONE_LABEL(T, Count)                                                      \
+  LCX_SIMD_CLONES std::int64_t count_one_label(const T* values, T& label) {                \
+    constexpr auto kPixels = kBlockBytes / static_cast<std::int64_t>(sizeof(T));           \
+    T most = 0;                                                                            \
+    for (std::int64_t i = 0; i < kPixels; ++i) most = values[i] > most ? values[i] : most; \
+    Count pixels = 0;                                                                      \
+    Count others = 0;                                                                      \
+    for (std::int64_t i = 0; i < kPixels; ++i) {                                           \
+      const Count is_most = values[i] == most ? 1 : 0;                                     \
+      const Count is_lesion = values[i] > 0 ? 1 : 0;                                       \
+      pixels = static_cast<Count>(pixels + is_most);                                       \
+      others = static_cast<Count>(others | (is_most ^ is_lesion));                         \
+    }                                                                                      \
+    label = most;                                                                          \
+    return others == 0 ? static_cast<std::int64_t>(pixels) : 0;                            \
+  }
+LCX_COUNT_ONE_LABEL(std::int8_t, std::uint16_t)
+LCX_COUNT_ONE_LABEL(std::uint8_t, std::uint16_t)
+LCX_COUNT_ONE_LABEL(std::int16_t, std::uint16_t)
+LCX_COUNT_ONE_LABEL(std::uint16_t, std::uint16_t)
+LCX_COUNT_ONE_LABEL(std::int32_t, std::uint32_t)
+LCX_COUNT_ONE_LABEL(std::uint32_t, std::uint32_t)
+LCX_COUNT_ONE_LABEL(std::int64_t, std::uint64_t)
+LCX_COUNT_ONE_LABEL(std::uint64_t, std::uint64_t)
+#undef LCX_COUNT_ONE_LABEL
 
 // Pixels by label: a table for the first numbers, which are all there are as a rule, and a map for the others.
 template <typename Label>
@@ -36,10 +71,13 @@ class LabelCounter {
   void add_row(const Label* values, std::int64_t count) {
     constexpr std::int64_t kBlock = kBlockBytes / static_cast<std::int64_t>(sizeof(Label));
     const std::int64_t blocks = count / kBlock;
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(values);
-    for (std::int64_t block = next_block(bytes, 0, blocks); block < blocks;
-         block = next_block(bytes, block + 1, blocks)) {
-      add(values + block * kBlock, kBlock);
+    std::array<std::uint8_t, kFlagged> flags;
+    for (std::int64_t first = 0; first < blocks; first += kFlagged) {
+      const std::int64_t flagged = std::min(kFlagged, blocks - first);
+      flag_blocks(reinterpret_cast<const std::uint8_t*>(values + first * kBlock), flagged, flags.data());
+      for (std::int64_t i = 0; i < flagged; ++i) {
+        if (flags[static_cast<std::size_t>(i)] != 0) add_block(values + (first + i) * kBlock, kBlock);
+      }
     }
     add(values + blocks * kBlock, count - blocks * kBlock);
   }
@@ -48,7 +86,7 @@ class LabelCounter {
   template <typename Visit>
   void for_each(const Visit& visit) {
     flush();
-    for (std::size_t label = 1; label < low_.size(); ++label) {
+    for (std::size_t label = 1; label <= highest_low_; ++label) {
       if (low_[label] > 0) visit(static_cast<Label>(label), low_[label]);
     }
     for (const auto& [label, pixels] : high_) visit(label, pixels);
@@ -67,9 +105,21 @@ class LabelCounter {
     }
   }
 
+  void add_block(const Label* values, std::int64_t count) {
+    Label label = 0;
+    const std::int64_t pixels = count_one_label(values, label);
+    if (pixels == 0) return add(values, count);
+    if (label != label_) {
+      flush();
+      label_ = label;
+    }
+    pixels_ += pixels;
+  }
+
   void flush() {
     if (label_ > 0 && static_cast<std::uint64_t>(label_) < kLow) {
       low_[static_cast<std::size_t>(label_)] += pixels_;
+      highest_low_ = std::max(highest_low_, static_cast<std::size_t>(label_));
     } else if (label_ > 0 && pixels_ > 0) {
       high_[label_] += pixels_;
     }
@@ -78,7 +128,8 @@ class LabelCounter {
 
   Label label_ = 0;
   std::int64_t pixels_ = 0;
-  std::vector<std::int64_t> low_ = std::vector<std::int64_t>(kLow);
+  std::array<std::int64_t, kLow> low_{};
+  std::size_t highest_low_ = 0;
   std::map<Label, std::int64_t> high_;
 };
 

@@ -185,19 +185,9 @@ def match_points(
     for what, count in given.items():
         if count != images:
             raise InvalidArgument(f"{what} of {count} images, patients of {images}; needed: equally many")
-    where = [np.asarray(p) for p in points]
-    values = [np.asarray(s) for s in scores]
-    for k, (place, score) in enumerate(zip(where, values, strict=True)):
-        if score.shape != (len(place),) or (place.shape != (len(place), 2) and place.size):
-            raise InvalidArgument(
-                f"image {k}: points of shape {place.shape}, scores of shape {score.shape}; needed: [D, 2] and [D]"
-            )
+    where, values, per_image = _join_points(points, scores)
     ordered, lesion, areas, counts = _core.compare_points(
-        _join([place.reshape(-1, 2) for place in where], np.float64).reshape(-1, 2),
-        _join(values, np.float64),
-        counts=[len(score) for score in values],
-        outlines=[np.asarray(labels) for labels in outlines],
-        threads=threads,
+        where, values, counts=per_image, outlines=[np.asarray(labels) for labels in outlines], threads=threads
     )
     # The first point in a lesion is its image's best.
     _, first = np.unique(lesion, return_index=True)
@@ -210,7 +200,7 @@ def match_points(
     return Matches(
         scores=ordered[order],
         state=state[order],
-        image=np.repeat(np.arange(images), [len(score) for score in values])[order],
+        image=np.repeat(np.arange(images), per_image)[order],
         lesion=np.where(state == HIT, lesion, -1)[order],
         lesion_image=np.repeat(np.arange(images), counts),
         lesion_counts=np.ones(len(areas), bool),
@@ -265,6 +255,18 @@ def _overlap_table(result: ImageResult, overlap: Overlap) -> Floats | NDArray[np
             raise InvalidArgument(f"image {result.name!r}: centres are not known; use overlap 'iou' or 'iop'")
         return result.centre_inside
     raise InvalidArgument(f"overlap {overlap!r}; accepted: iou, iop, centre")
+
+
+def _join_points(points: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> tuple[Floats, Floats, list[int]]:
+    """All points, float64 [N, 2], all scores, float64 [N], and how many each image has."""
+    where, values = [np.asarray(p) for p in points], [np.asarray(s) for s in scores]
+    for k, (place, score) in enumerate(zip(where, values, strict=True)):
+        if score.ndim != 1 or place.shape[:1] != score.shape or (place.shape[1:] != (2,) and place.size):
+            raise InvalidArgument(
+                f"image {k}: points of shape {place.shape}, scores of shape {score.shape}; needed: [D, 2] and [D]"
+            )
+    some = [place for place in where if place.size]
+    return _join(some, np.float64).reshape(-1, 2), _join(values, np.float64), [len(score) for score in values]
 
 
 def _join(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:

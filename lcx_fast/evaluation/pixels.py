@@ -149,18 +149,21 @@ class PixelCurve:
             raise InvalidArgument(f"scores are {dtype}, earlier ones {self._dtype}; use one dtype for all pixels")
 
     def _count(self, scores: NDArray[Any], labels: NDArray[np.uint8]) -> None:
-        if not self._counts.size:
-            self._counts = np.zeros((2, 1 << 16), np.int64)
         bits = scores.view(np.uint16)
-        few = len(bits) <= _FEW
-        counts = self._counts if few else np.zeros_like(self._counts)
+        first = not self._counts.size
+        into_ours = not first and len(bits) <= _FEW
+        counts = self._counts if into_ours else np.zeros((2, 1 << 16), np.int64)
         # By its bits, ten times as fast as isnan.
-        if few and scores.dtype == np.float16 and ((bits & 0x7FFF) > 0x7C00).any():
+        if into_ours and scores.dtype == np.float16 and ((bits & 0x7FFF) > 0x7C00).any():
             raise InvalidArgument("scores hold NaN; remove or replace those pixels first")
         _core.pixel_histogram(bits, labels, counts, threads=self._threads)
-        if not few:
-            if scores.dtype == np.float16 and (counts[:, 0x7C01:0x8000].any() or counts[:, 0xFC01:].any()):
-                raise InvalidArgument("scores hold NaN; remove or replace those pixels first")
+        if into_ours:
+            return
+        if scores.dtype == np.float16 and (counts[:, 0x7C01:0x8000].any() or counts[:, 0xFC01:].any()):
+            raise InvalidArgument("scores hold NaN; remove or replace those pixels first")
+        if first:
+            self._counts = counts
+        else:
             self._counts += counts
 
     def _by_value(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -189,7 +192,9 @@ class PixelCurve:
             if self._dtype is None:
                 self._areas = float("nan"), float("nan")
             elif self._dtype in _SIXTEEN_BIT:
-                negatives, positives = self._ascending_counts()
+                # Probabilities as float16 are in order already, and need no copy.
+                ordered = self._dtype == np.float16 and not self._counts[:, 0x8000:].any()
+                negatives, positives = self._counts[:, :0x7C01] if ordered else self._ascending_counts()
                 self._areas = _core.count_areas(positives, negatives)
             else:
                 self._areas = _core.rank_areas(*self._joined(), threads=self._threads)
