@@ -50,6 +50,7 @@ __all__: list[str] = [
     "pixel_histogram",
     "plan_tiles",
     "rank_areas",
+    "read_bytes",
     "region_props",
     "remove_small",
     "resample",
@@ -523,6 +524,9 @@ def plan_tiles(
 def rank_areas(
     scores: typing.Any, labels: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex
 ) -> tuple: ...
+def read_bytes(
+    descriptor: typing.SupportsInt | typing.SupportsIndex, size: typing.SupportsInt | typing.SupportsIndex
+) -> bytes: ...
 def region_props(
     labels: typing.Any,
     values: typing.Any,
@@ -564,5 +568,5 @@ def trace_contours(
     mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex, stream: typing.Any = None
 ) -> tuple: ...
 
-has_cuda: bool = True
+has_cuda: bool = False
 tensorrt_major: int = 0

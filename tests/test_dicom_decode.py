@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import dicom_files as files
 import imagecodecs
@@ -13,7 +15,9 @@ import numpy as np
 import pydicom
 import pytest
 
+from lcx_fast import _core
 from lcx_fast.dicom.read import read_dicom
+from lcx_fast.dicom.source import load_bytes
 from lcx_fast.errors import DicomError, InvalidArgument
 
 COMPRESSED = (*files.LOSSLESS, *files.LOSSY)
@@ -191,3 +195,33 @@ def test_digest_is_of_the_files_bytes_and_waits_to_be_asked() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = set(pool.map(lambda _: mammogram.sha256, range(8)))
     assert found == {hashlib.sha256(data).hexdigest()}
+
+
+@pytest.mark.parametrize("overlay", [0, 0x8000])
+def test_big_endian_films_of_many_pieces(overlay: int) -> None:
+    rng = np.random.default_rng(4)
+    image = rng.integers(0, 4096, (301, 702), dtype=np.uint16)
+    stored = image.copy()
+    stored[200, 300] |= overlay  # a bit above BitsStored belongs to no sample
+    mammogram = read_dicom(files.make_file(stored, files.BIG))
+    assert np.array_equal(mammogram.pixels, image)
+
+
+def test_files_of_any_kind_are_read_to_their_end(tmp_path: Path) -> None:
+    data = np.random.default_rng(5).bytes(9_000_001)
+    path = tmp_path / "film"
+    path.write_bytes(data)
+    assert load_bytes(path) == (data, "film")
+    with path.open("rb") as file:
+        assert _core.read_bytes(file.fileno(), 10) == data[:10]
+        assert _core.read_bytes(file.fileno(), 2 * len(data)) == data[10:]
+        assert _core.read_bytes(file.fileno(), 5) == b""
+        descriptor = file.fileno()
+    with pytest.raises(OSError):
+        _core.read_bytes(descriptor, 5)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(pipe.write_bytes, data[:200_000])
+        assert load_bytes(pipe) == (data[:200_000], "pipe")
+        writing.result()

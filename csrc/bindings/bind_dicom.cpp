@@ -1,6 +1,13 @@
 #include <pybind11/pybind11.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstdint>
 #include <string_view>
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "bindings/bindings.hpp"
 #include "core/error.hpp"
@@ -21,11 +28,56 @@ std::int64_t bind_count_jpeg_blocks(const py::bytes& stream, std::size_t begin, 
   return count_jpeg_blocks(scan);
 }
 
+// Asks for large pages where they fit. A page that is touched first is cleared by the kernel, and of small ones a film
+// has thousands: that takes as long as reading it, or several times as long in a virtual machine.
+void prefer_large_pages([[maybe_unused]] char* memory, [[maybe_unused]] std::size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr std::uintptr_t kLargePage = 1U << 21;
+  constexpr std::uintptr_t kPage = 4096;  // madvise wants whole ones; the kernel finds the large ones in between
+  const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + kPage - 1) / kPage * kPage;
+  const auto end = (reinterpret_cast<std::uintptr_t>(memory) + bytes) / kPage * kPage;
+  if (end <= begin || end - begin < 2 * kLargePage) return;
+  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: a refusal does no harm
+#endif
+}
+
+// Up to `size` bytes of an open file, fewer where it ends before; raises OSError.
+py::bytes bind_read_bytes(int descriptor, std::size_t size) {
+  PyObject* object = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size));
+  if (object == nullptr) throw py::error_already_set();
+  char* const bytes = PyBytes_AS_STRING(object);
+  prefer_large_pages(bytes, size);
+  std::size_t done = 0;
+  while (done < size) {
+    ssize_t got = 0;
+    int error = 0;
+    {
+      const py::gil_scoped_release release;
+      got = ::read(descriptor, bytes + done, size - done);
+      error = errno;
+    }
+    if (got == 0) break;
+    if (got > 0) {
+      done += static_cast<std::size_t>(got);
+    } else if (error != EINTR || PyErr_CheckSignals() != 0) {
+      Py_DECREF(object);
+      if (error != EINTR) {
+        errno = error;
+        PyErr_SetFromErrno(PyExc_OSError);
+      }
+      throw py::error_already_set();
+    }
+  }
+  if (done < size && _PyBytes_Resize(&object, static_cast<Py_ssize_t>(done)) != 0) throw py::error_already_set();
+  return py::reinterpret_steal<py::bytes>(object);
+}
+
 }  // namespace
 
 void bind_dicom(py::module_& module) {
   module.def("count_jpeg_blocks", &bind_count_jpeg_blocks, py::arg("stream"), py::kw_only(), py::arg("begin"),
              py::arg("end"), py::arg("dc"), py::arg("ac"), py::arg("blocks"), py::arg("restart_interval"));
+  module.def("read_bytes", &bind_read_bytes, py::arg("descriptor"), py::arg("size"));
 }
 
 }  // namespace lcx::bindings

@@ -42,6 +42,9 @@ DECODERS = {
     "1.2.840.10008.1.2.4.203": "htj2k",
 }
 
+#: Samples swapped at a time.
+_CHUNK = 1 << 16
+
 #: JPEG processes (SOF markers) that belong to a decoder's transfer syntaxes.
 _PROCESSES = {"jpeg": (0xC0, 0xC1), "jpeg-lossless": (0xC3,), "jpeg-ls": (0xF7,)}
 
@@ -54,11 +57,13 @@ class DecodedFrame:
         samples: uint8 or uint16 [H, W], native byte order; signed values are two's complement.
         decoder: what decoded them, for reports.
         gpu_refusal: why no GPU did, where one might have.
+        largest: of the samples, where decoding has found it by the way.
     """
 
     samples: NDArray[Any]
     decoder: str
     gpu_refusal: str = ""
+    largest: int | None = None
 
 
 def decoder_of(transfer_syntax: str) -> str:
@@ -91,6 +96,7 @@ def read_native(
     Raises:
         DicomError: if the length disagrees with the header.
     """
+    largest = None
     size = layout.frame_bytes
     expected = size * layout.frames
     if len(value) < expected:
@@ -98,15 +104,28 @@ def read_native(
     if len(value) - expected > max(1, layout.columns * layout.bits_allocated // 8 - 1):
         raise DicomError(f"the pixel data have {len(value)} bytes where the header accounts for {expected}")
     if layout.bits_allocated == 8:
-        flat = np.frombuffer(value, np.uint8)
+        flat: NDArray[Any] = np.frombuffer(value, np.uint8)
         if is_word and not little_endian:
             flat = flat[: len(flat) // 2 * 2].reshape(-1, 2)[:, ::-1].reshape(-1)
         flat = flat[frame * size : (frame + 1) * size]
     else:
-        order = "<u2" if little_endian else ">u2"
+        order = np.dtype("<u2" if little_endian else ">u2")
         flat = np.frombuffer(value, order, count=size // 2, offset=frame * size)
-        flat = np.require(flat.astype(np.uint16, copy=False), requirements="A")
-    return DecodedFrame(flat.reshape(layout.rows, layout.columns), "native")
+        if order.isnative:
+            flat = np.require(flat, requirements="A")
+        else:
+            flat, largest = _swap(flat)
+    return DecodedFrame(flat.reshape(layout.rows, layout.columns), "native", largest=largest)
+
+
+def _swap(samples: NDArray[Any]) -> tuple[NDArray[np.uint16], int]:
+    """Samples [N], N > 0, in native byte order, and the largest one, looked at while they are in the cache."""
+    swapped, largest = np.empty(samples.shape, np.uint16), 0
+    for start in range(0, len(samples), _CHUNK):
+        piece = swapped[start : start + _CHUNK]
+        piece[:] = samples[start : start + _CHUNK]
+        largest = max(largest, int(piece.max()))
+    return swapped, largest
 
 
 def decode_stream(stream: bytes, layout: PixelLayout, transfer_syntax: str) -> DecodedFrame:

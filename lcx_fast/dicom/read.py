@@ -107,7 +107,7 @@ def _assemble(
     header = Header(dataset, frame)
     decoded, notes = _decode(encoded, layout, syntax, frame, header)
     grey = compose_grey_scale(header, layout)
-    pixels = apply_grey_scale(decoded.samples, layout, grey.table)
+    pixels = apply_grey_scale(decoded.samples, layout, grey.table, largest=decoded.largest)
     spacing, spacing_notes = read_spacing(header, (layout.rows, layout.columns))
     if given_spacing is not None:
         spacing, spacing_notes = given_spacing, ()

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO
 
+from .. import _core
 from ..errors import InvalidArgument
 from .limits import MAX_FILE_BYTES
 
@@ -48,7 +49,8 @@ def _load_path(path: Path) -> tuple[bytes, str]:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_FILE_BYTES:
                 raise InvalidArgument(f"{path} has {size} bytes; at most {MAX_FILE_BYTES} are accepted")
-            data = file.read()
+            data = _core.read_bytes(file.fileno(), size)
+            data += file.read()  # what was appended meanwhile; all of a pipe, which has no size
     except FileNotFoundError:
         raise InvalidArgument(f"no such file: {path}") from None
     except (OSError, ValueError) as error:

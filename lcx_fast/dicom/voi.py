@@ -110,18 +110,21 @@ def compose_grey_scale(header: Header, layout: PixelLayout) -> GreyScale:
     return GreyScale(table, ", ".join(steps) or "stored values", tuple(warnings))
 
 
-def apply_grey_scale(samples: NDArray[Any], layout: PixelLayout, table: NDArray[Any]) -> NDArray[Any]:
+def apply_grey_scale(
+    samples: NDArray[Any], layout: PixelLayout, table: NDArray[Any], *, largest: int | None = None
+) -> NDArray[Any]:
     """Look every sample up in the table; the samples themselves if that changes nothing.
 
     Args:
         samples: uint8 or uint16 [H, W], as stored.
         layout: how they are stored.
         table: from ``compose_grey_scale``.
+        largest: of the samples, if it is known.
 
     Returns:
         uint8 or uint16 [H, W].
     """
-    if _is_identity(samples, layout, table):
+    if _is_identity(samples, layout, table, largest):
         return samples
     flat = np.ascontiguousarray(samples).reshape(-1)
     out = np.empty(flat.size, table.dtype)
@@ -252,11 +255,13 @@ def _sign(value: int, layout: PixelLayout) -> int:
     return value >> (layout.bits_allocated - 1)
 
 
-def _is_identity(samples: NDArray[Any], layout: PixelLayout, table: NDArray[Any]) -> bool:
+def _is_identity(samples: NDArray[Any], layout: PixelLayout, table: NDArray[Any], largest: int | None) -> bool:
     """True if no sample that can occur (or, where spare bits exist, does occur) would change."""
     if samples.dtype != table.dtype or layout.high_bit != layout.bits_stored - 1:
         return False
     used = 1 << layout.bits_stored
     if not np.array_equal(table[:used], np.arange(used)):
         return False
-    return layout.bits_stored == layout.bits_allocated or int(samples.max()) < used
+    if layout.bits_stored == layout.bits_allocated:
+        return True
+    return (int(samples.max()) if largest is None else largest) < used
