@@ -48,6 +48,40 @@ def test_holes_are_filled_as_on_the_cpu(device, shape):
         assert np.array_equal(to_numpy(filled), _core.fill_holes(mask, threads=1))
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_small_components_go_as_on_the_cpu(device, shape, connectivity):
+    for mask in masks(shape, np.random.default_rng(5)):
+        for min_area in (0, 1, 2, 7, 10**12):
+            options = {"min_area": min_area, "connectivity": connectivity}
+            kept = ops.remove_small(FakeCudaArray(mask), **options)
+            assert kept.dtype == bool
+            assert np.array_equal(to_numpy(kept), _core.remove_small(mask, threads=1, **options))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_hysteresis_is_the_cpus(device, shape, connectivity):
+    rng = np.random.default_rng(6)
+    for mask in masks(shape, rng):
+        values = np.where(mask, rng.random(shape), 0.2).astype(np.float32)
+        values[rng.random(shape) < 0.05] = np.nan
+        for low, high in ((0.3, 0.3), (0.3, 0.8), (0.3, 0.99), (-1.0, 2.0), (-1.0, -0.5)):
+            options = {"low": low, "high": high, "connectivity": connectivity}
+            kept = ops.hysteresis(FakeCudaArray(values), **options)
+            assert kept.dtype == bool
+            assert np.array_equal(to_numpy(kept), _core.hysteresis(values, threads=1, **options))
+
+
+def test_wrong_calls_are_refused_on_the_device_too(device):
+    with pytest.raises(InvalidArgument, match="min_area -1"):
+        ops.remove_small(FakeCudaArray(np.ones((4, 4), bool)), min_area=-1)
+    with pytest.raises(InvalidArgument, match="low at most high"):
+        ops.hysteresis(FakeCudaArray(np.ones((4, 4), np.float32)), low=0.6, high=0.5)
+    assert ops.remove_small(FakeCudaArray(np.ones((0, 4), bool)), min_area=3).shape == (0, 4)
+    assert ops.hysteresis(FakeCudaArray(np.ones((4, 0), np.float32)), low=0.2, high=0.4).shape == (4, 0)
+
+
 def values_of(kind, shape, rng):
     values = rng.normal(size=shape).astype(np.float32)
     if kind == "probabilities":

@@ -46,26 +46,28 @@ py::object bind_fill_holes(const py::object& mask, int threads, const py::object
   return filled.get();
 }
 
-py::object bind_remove_small(const py::object& mask, std::int64_t min_area, int connectivity, int threads) {
+py::object bind_remove_small(const py::object& mask, std::int64_t min_area, int connectivity, int threads,
+                             const py::object& stream) {
   const auto kind = connectivity_of(connectivity);
-  Call call(py::none{});
+  Call call(stream);
   const auto mask_view = call.view<const std::uint8_t, 2>(mask, "mask");
   const auto kept = call.make<std::uint8_t, 2>(mask_view.shape, true, true);
   {
     const py::gil_scoped_release release;
-    remove_small(mask_view, min_area, kind, kept.view, threads);
+    remove_small(mask_view, min_area, kind, kept.view, threads, call.stream());
   }
   return kept.get();
 }
 
-py::object bind_hysteresis(const py::object& values, float low, float high, int connectivity, int threads) {
+py::object bind_hysteresis(const py::object& values, float low, float high, int connectivity, int threads,
+                           const py::object& stream) {
   const auto kind = connectivity_of(connectivity);
-  Call call(py::none{});
+  Call call(stream);
   const auto values_view = call.view<const float, 2>(values, "values");
   const auto mask = call.make<std::uint8_t, 2>(values_view.shape, true, true);
   {
     const py::gil_scoped_release release;
-    hysteresis(values_view, low, high, kind, mask.view, threads);
+    hysteresis(values_view, low, high, kind, mask.view, threads, call.stream());
   }
   return mask.get();
 }
@@ -211,9 +213,9 @@ void bind_regions(py::module_& module) {
   module.def("fill_holes", &bind_fill_holes, py::arg("mask"), py::kw_only(), py::arg("threads"),
              py::arg("stream") = py::none());
   module.def("remove_small", &bind_remove_small, py::arg("mask"), py::kw_only(), py::arg("min_area"),
-             py::arg("connectivity"), py::arg("threads"));
+             py::arg("connectivity"), py::arg("threads"), py::arg("stream") = py::none());
   module.def("hysteresis", &bind_hysteresis, py::arg("values"), py::kw_only(), py::arg("low"), py::arg("high"),
-             py::arg("connectivity"), py::arg("threads"));
+             py::arg("connectivity"), py::arg("threads"), py::arg("stream") = py::none());
   module.def("region_props", &bind_region_props, py::arg("labels"), py::arg("values"), py::kw_only(), py::arg("count"),
              py::arg("stream") = py::none());
   module.def("measure_runs", &bind_measure_runs, py::arg("values"), py::arg("runs"));

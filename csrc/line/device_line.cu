@@ -5,6 +5,7 @@
 
 #include "core/cuda_support.cuh"
 #include "core/parallel_for.hpp"
+#include "core/pixel_types.hpp"
 #include "line/device_line.hpp"
 #include "line/film_size.cuh"
 
@@ -183,10 +184,7 @@ FilmResult DeviceLine::run(TensorView<const T, 2> image, const FilmSettings& set
 
 #define LCX_INSTANTIATE(T)                                                                                      \
   template FilmResult DeviceLine::run(TensorView<const T, 2>, const FilmSettings&, TensorView<std::uint8_t, 2>, \
-                                      TensorView<float, 3>)
-LCX_INSTANTIATE(std::uint8_t);
-LCX_INSTANTIATE(std::uint16_t);
-LCX_INSTANTIATE(std::int16_t);
-LCX_INSTANTIATE(float);
+                                      TensorView<float, 3>);
+LCX_FOR_EACH_PIXEL_TYPE(LCX_INSTANTIATE)
 
 }  // namespace lcx

@@ -1,6 +1,7 @@
 // Stands in for device_line.cu in a build without CUDA.
 
 #include "core/error.hpp"
+#include "core/pixel_types.hpp"
 #include "line/device_line.hpp"
 
 namespace lcx {
@@ -27,10 +28,7 @@ FilmResult DeviceLine::run(TensorView<const T, 2>, const FilmSettings&, TensorVi
 
 #define LCX_INSTANTIATE(T)                                                                                      \
   template FilmResult DeviceLine::run(TensorView<const T, 2>, const FilmSettings&, TensorView<std::uint8_t, 2>, \
-                                      TensorView<float, 3>)
-LCX_INSTANTIATE(std::uint8_t);
-LCX_INSTANTIATE(std::uint16_t);
-LCX_INSTANTIATE(std::int16_t);
-LCX_INSTANTIATE(float);
+                                      TensorView<float, 3>);
+LCX_FOR_EACH_PIXEL_TYPE(LCX_INSTANTIATE)
 
 }  // namespace lcx

@@ -2,6 +2,7 @@
 
 #include "core/device_memory.hpp"
 #include "core/error.hpp"
+#include "core/pixel_types.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
 #include "ops/blend_tiles/device_blender.hpp"
 #include "ops/box_iou/box_iou.hpp"
@@ -9,12 +10,14 @@
 #include "ops/extract_tiles/extract_tiles.hpp"
 #include "ops/fill_holes/fill_holes.hpp"
 #include "ops/find_lesions/find_lesions.hpp"
+#include "ops/hysteresis/hysteresis.hpp"
 #include "ops/label_components/label_components.hpp"
 #include "ops/mask_iou/mask_iou.hpp"
 #include "ops/match_detections/match_detections.hpp"
 #include "ops/percentiles/percentiles.hpp"
 #include "ops/pixel_histogram/pixel_histogram.hpp"
 #include "ops/region_props/region_props.hpp"
+#include "ops/remove_small/remove_small.hpp"
 #include "ops/resample/resample.hpp"
 #include "ops/trace_contours/trace_contours.hpp"
 
@@ -50,17 +53,11 @@ void extract_tiles(TensorView<const T, 2>, const TileGrid&, const std::optional<
                    TensorView<const std::uint8_t, 2>, TensorView<float, 4>, Stream) {
   refuse("extract_tiles");
 }
-template void extract_tiles<std::uint8_t>(TensorView<const std::uint8_t, 2>, const TileGrid&,
-                                          const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
-                                          TensorView<float, 4>, Stream);
-template void extract_tiles<std::uint16_t>(TensorView<const std::uint16_t, 2>, const TileGrid&,
-                                           const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
-                                           TensorView<float, 4>, Stream);
-template void extract_tiles<std::int16_t>(TensorView<const std::int16_t, 2>, const TileGrid&,
-                                          const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>,
-                                          TensorView<float, 4>, Stream);
-template void extract_tiles<float>(TensorView<const float, 2>, const TileGrid&, const std::optional<Normalisation>&,
-                                   TensorView<const std::uint8_t, 2>, TensorView<float, 4>, Stream);
+#define LCX_INSTANTIATE(T)                                                                                     \
+  template void extract_tiles<T>(TensorView<const T, 2>, const TileGrid&, const std::optional<Normalisation>&, \
+                                 TensorView<const std::uint8_t, 2>, TensorView<float, 4>, Stream);
+LCX_FOR_EACH_PIXEL_TYPE(LCX_INSTANTIATE)
+#undef LCX_INSTANTIATE
 
 void blend_tiles(TensorView<const float, 4>, const TileGrid&, TileWeights, TensorView<const std::uint8_t, 2>,
                  TensorView<float, 3>, Stream) {
@@ -84,20 +81,23 @@ void resample(TensorView<const T, 2>, std::span<const std::array<double, 2>>, st
               Stream) {
   refuse("resample");
 }
-template void resample<std::uint8_t>(TensorView<const std::uint8_t, 2>, std::span<const std::array<double, 2>>,
-                                     std::span<const TensorView<float, 2>>, Stream);
-template void resample<std::uint16_t>(TensorView<const std::uint16_t, 2>, std::span<const std::array<double, 2>>,
-                                      std::span<const TensorView<float, 2>>, Stream);
-template void resample<std::int16_t>(TensorView<const std::int16_t, 2>, std::span<const std::array<double, 2>>,
-                                     std::span<const TensorView<float, 2>>, Stream);
-template void resample<float>(TensorView<const float, 2>, std::span<const std::array<double, 2>>,
-                              std::span<const TensorView<float, 2>>, Stream);
+#define LCX_INSTANTIATE(T)                                                                  \
+  template void resample<T>(TensorView<const T, 2>, std::span<const std::array<double, 2>>, \
+                            std::span<const TensorView<float, 2>>, Stream);
+LCX_FOR_EACH_PIXEL_TYPE(LCX_INSTANTIATE)
+#undef LCX_INSTANTIATE
 
 std::int32_t label_components(TensorView<const std::uint8_t, 2>, Connectivity, TensorView<std::int32_t, 2>, Stream) {
   refuse("label_components");
 }
 
 void fill_holes(TensorView<const std::uint8_t, 2>, TensorView<std::uint8_t, 2>, Stream) { refuse("fill_holes"); }
+void remove_small(TensorView<const std::uint8_t, 2>, std::int64_t, Connectivity, TensorView<std::uint8_t, 2>, Stream) {
+  refuse("remove_small");
+}
+void hysteresis(TensorView<const float, 2>, float, float, Connectivity, TensorView<std::uint8_t, 2>, Stream) {
+  refuse("hysteresis");
+}
 
 void pixel_histogram(TensorView<const std::uint16_t, 1>, TensorView<const std::uint8_t, 1>, TensorView<std::int64_t, 2>,
                      Stream) {

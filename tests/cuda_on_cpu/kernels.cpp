@@ -14,10 +14,12 @@
 #include "ops/extract_tiles/extract_tiles.hpp"
 #include "ops/fill_holes/fill_holes.hpp"
 #include "ops/find_lesions/find_lesions_cuda.hpp"
+#include "ops/hysteresis/hysteresis.hpp"
 #include "ops/label_components/label_components.hpp"
 #include "ops/mask_iou/mask_iou.hpp"
 #include "ops/match_detections/match_detections.hpp"
 #include "ops/region_props/region_props.hpp"
+#include "ops/remove_small/remove_small.hpp"
 #include "ops/trace_contours/trace_contours.hpp"
 
 namespace {
@@ -105,6 +107,12 @@ void test_regions(std::int64_t height, std::int64_t width, double density) {
   fill_holes(device_view, {device_filled.data(), shape, kGpu});
   check(device_filled.values() == filled, "fill_holes", height, width);
 
+  std::vector<std::uint8_t> kept(mask.size(), 0);
+  const OnDevice<std::uint8_t> device_kept(kept);
+  remove_small(host_view, 3, Connectivity::kFour, {kept.data(), shape});
+  remove_small(device_view, 3, Connectivity::kFour, {device_kept.data(), shape, kGpu});
+  check(device_kept.values() == kept, "remove_small", height, width);
+
   const Contours contours = trace_contours(device_view);
   const Contours expected = trace_contours(host_view);
   check(contours.polygons.points == expected.polygons.points && contours.is_hole == expected.is_hole, "trace_contours",
@@ -120,6 +128,13 @@ void test_regions(std::int64_t height, std::int64_t width, double density) {
            std::abs(props.values[i].top_mean - host_props.values[i].top_mean) < 1e-6F;
   }
   check(good, "region_props", height, width);
+
+  std::vector<std::uint8_t> seeded(mask.size(), 0);
+  const OnDevice<std::uint8_t> device_seeded(seeded);
+  hysteresis({values.data(), shape}, 0.5F, 0.9F, Connectivity::kEight, {seeded.data(), shape});
+  hysteresis({device_values.data(), shape, kGpu}, 0.5F, 0.9F, Connectivity::kEight,
+             {device_seeded.data(), shape, kGpu});
+  check(device_seeded.values() == seeded, "hysteresis", height, width);
 
   for (const LesionOptions& options : {LesionOptions{0.5F, 0.5F, 1, true}, LesionOptions{0.6F, 0.9F, 3, false}}) {
     check(

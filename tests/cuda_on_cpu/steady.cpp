@@ -13,12 +13,14 @@
 #include "engine/cuda_graph.hpp"
 #include "ops/box_iou/box_iou_cuda.hpp"
 #include "ops/breast_mask/breast_mask_cuda.cuh"
+#include "ops/hysteresis/hysteresis_cuda.hpp"
 #include "ops/mask_iou/mask_iou_cuda.hpp"
 #include "ops/match_detections/match_detections_cuda.hpp"
 #include "ops/percentiles/percentiles.hpp"
 #include "ops/percentiles/percentiles_cuda.cuh"
 #include "ops/pixel_histogram/pixel_histogram_cuda.hpp"
 #include "ops/region_props/region_props_cuda.hpp"
+#include "ops/remove_small/remove_small_cuda.hpp"
 #include "ops/resample/resample.hpp"
 #include "ops/resample/resample_cuda.cuh"
 #include "ops/trace_contours/trace_contours_cuda.hpp"
@@ -168,6 +170,42 @@ void test_trace_contours() {
       });
 }
 
+void test_remove_small() {
+  Both<std::uint8_t> mask(kHeight * kWidth);
+  Both<std::uint8_t> kept(kHeight * kWidth);
+  const Place place(cuda::remove_small_workspace_bytes(kHeight, kWidth));
+  steady(
+      "remove_small", place, [&] { mask.draw(1, true); },
+      [&] {
+        Workspace workspace = place.workspace();
+        cuda::enqueue_remove_small({mask.data(), kShape, kGpu}, 4, Connectivity::kFour, {kept.data(), kShape, kGpu},
+                                   workspace, place.stream());
+      },
+      [&] {
+        std::fill(kept.host.begin(), kept.host.end(), std::uint8_t{0});
+        remove_small({mask.host.data(), kShape}, 4, Connectivity::kFour, {kept.host.data(), kShape});
+        return kept.received() == kept.host;
+      });
+}
+
+void test_hysteresis() {
+  Both<float> values(kHeight * kWidth);
+  Both<std::uint8_t> kept(kHeight * kWidth);
+  const Place place(cuda::hysteresis_workspace_bytes(kHeight, kWidth));
+  steady(
+      "hysteresis", place, [&] { values.draw(1, false); },
+      [&] {
+        Workspace workspace = place.workspace();
+        cuda::enqueue_hysteresis({values.data(), kShape, kGpu}, 0.55F, 0.95F, Connectivity::kFour,
+                                 {kept.data(), kShape, kGpu}, workspace, place.stream());
+      },
+      [&] {
+        std::fill(kept.host.begin(), kept.host.end(), std::uint8_t{0});
+        hysteresis({values.host.data(), kShape}, 0.55F, 0.95F, Connectivity::kFour, {kept.host.data(), kShape});
+        return kept.received() == kept.host;
+      });
+}
+
 void test_box_iou() {
   Both<double> a(7 * 4);
   Both<double> b(33 * 4);
@@ -306,6 +344,8 @@ int main(int count, char** arguments) {
   if (seed != "0") cuda_on_cpu::set_schedule({cuda_on_cpu::ScheduleKind::kRandom, std::stoull(seed)});
   test_region_props();
   test_trace_contours();
+  test_remove_small();
+  test_hysteresis();
   test_box_iou();
   test_mask_iou();
   test_match_detections();

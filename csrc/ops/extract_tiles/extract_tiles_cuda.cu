@@ -3,6 +3,7 @@
 // through the first-level cache; where tiles overlap the second-level cache answers. Image pixels are read once
 // (2 bytes each for uint16) and tile pixels written once (4 bytes).
 
+#include "core/pixel_types.hpp"
 #include "ops/extract_tiles/extract_tiles_cuda.cuh"
 #include "ops/extract_tiles/extract_tiles_impl.hpp"
 
@@ -90,10 +91,7 @@ void extract_tiles(TensorView<const T, 2> image, const TileGrid& grid,
                                          const std::optional<Normalisation>&, TensorView<const std::uint8_t, 2>, \
                                          std::int32_t, TensorView<float, 4>, Stream);                            \
   template void extract_tiles<T>(TensorView<const T, 2>, const TileGrid&, const std::optional<Normalisation>&,   \
-                                 TensorView<const std::uint8_t, 2>, TensorView<float, 4>, Stream)
-LCX_INSTANTIATE(std::uint8_t);
-LCX_INSTANTIATE(std::uint16_t);
-LCX_INSTANTIATE(std::int16_t);
-LCX_INSTANTIATE(float);
+                                 TensorView<const std::uint8_t, 2>, TensorView<float, 4>, Stream);
+LCX_FOR_EACH_PIXEL_TYPE(LCX_INSTANTIATE)
 
 }  // namespace lcx::cuda

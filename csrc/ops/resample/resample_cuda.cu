@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "core/area_taps.hpp"
+#include "core/pixel_types.hpp"
 #include "core/tile_grid.hpp"
 #include "ops/resample/resample.hpp"
 #include "ops/resample/resample_cuda.cuh"
@@ -159,10 +160,7 @@ void resample(TensorView<const T, 2> image, std::span<const std::array<double, 2
 #define LCX_INSTANTIATE(T)                                                                                        \
   template void enqueue_resample<T>(TensorView<const T, 2>, std::array<double, 2>, TensorView<float, 2>, Stream); \
   template void resample<T>(TensorView<const T, 2>, std::span<const std::array<double, 2>>,                       \
-                            std::span<const TensorView<float, 2>>, Stream)
-LCX_INSTANTIATE(std::uint8_t);
-LCX_INSTANTIATE(std::uint16_t);
-LCX_INSTANTIATE(std::int16_t);
-LCX_INSTANTIATE(float);
+                            std::span<const TensorView<float, 2>>, Stream);
+LCX_FOR_EACH_PIXEL_TYPE(LCX_INSTANTIATE)
 
 }  // namespace lcx::cuda
