@@ -3,6 +3,7 @@
 # make bench  set up the peers apart, measure beside them, write benchmarks/README.md (QUICK=1: only see that it runs;
 #             ONLY=ops,metrics: some of it; RESUME=1: leave out what is done on this commit)
 # make model DATA=FOLDER   train, measure, quantise and describe a model on any dataset of training/datasets
+# make measure MODEL=FILE DATA=FOLDER   the same without the training, on a model file
 # make lint   style, types, formatting
 # make proof  the experiment of training/experiments/README.md: make proof DATA=CDD_CESM_FOLDER [MINUTES=30]
 # make stub   write lcx_fast/_core.pyi anew from the compiled core
@@ -21,7 +22,7 @@ MINUTES ?= 1000
 # Where nvcc is found the CUDA operations are compiled too: here for this machine's GPU, or for one to see that they are.
 export LCX_CUDA_ARCHITECTURES ?= $(if $(shell nvidia-smi -L 2>/dev/null),native,90)
 
-.PHONY: demo test model bench lint proof stub clean
+.PHONY: demo test model measure bench lint proof stub clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -55,7 +56,8 @@ $(BENCH_VENV)/.peers: benchmarks/peers/requirements.txt
 	$(BENCH_VENV)/bin/python benchmarks/peers/install.py
 	touch $@
 
-# One wheel: installed to be measured, and weighed.
+# One wheel, as it is released: installed to be measured, and weighed.
+bench: export LCX_CUDA_ARCHITECTURES = all-major
 bench: $(BENCH_VENV)/.peers $(FILMS)
 	@echo "Building lcx_fast (compiles the core) ..."
 	@rm -rf $(BENCH_VENV)/wheel
@@ -79,11 +81,15 @@ proof: $(VENV)/.dev
 	$(BIN)/python -m training.experiments run --suite all --data "$(DATA)" --out runs/proof --minutes $(MINUTES)
 	$(BIN)/python -m training.experiments report --data "$(DATA)" --out runs/proof
 
-# Everything from the outlines to a model file, its int8 form and its card, in RUN. A killed run goes on where it was.
-# DATASET, CONFIG and TRAIN (more options of training.train) may be given; a GPU is used where there is one.
+# Everything from the outlines to a model file, with its int8 form, and its card, in RUN. A killed run goes on where it
+# was. DATASET, CONFIG and TRAIN (more options of training.train) may be given; a GPU is used where there is one.
 RUN ?= runs/model
 MODEL ?= $(RUN)/model.onnx
-MEASURE = --data $(DATA) --cache $(RUN)/cache
+CACHE ?= $(RUN)/cache
+CARD ?= $(RUN)/MODEL_CARD.md
+PICTURES ?= $(RUN)/failures
+NOTES ?=
+MEASURE = --model $(MODEL) --data $(DATA) --cache $(CACHE) $(if $(DATASET),--dataset $(DATASET))
 
 model: $(VENV)/.dev
 	@test -n "$(DATA)" || { echo "usage: make model DATA=FOLDER [DATASET=ddsm] [CONFIG=FILE] [RUN=DIR] [TRAIN=OPTIONS]"; exit 2; }
@@ -91,12 +97,17 @@ model: $(VENV)/.dev
 	$(BIN)/python -m training.train --data $(DATA) --out $(RUN) $(if $(DATASET),--dataset $(DATASET)) \
 	  $(if $(CONFIG),--config $(CONFIG)) $(TRAIN)
 	$(BIN)/python -m training.export --run $(RUN) --output $(MODEL)
+	$(MAKE) measure MODEL=$(MODEL)
+
+# What MODEL says of itself, anew: figures, calibration, operating points, int8 form, and its CARD (with the words of NOTES).
+measure: $(VENV)/.dev
+	@test -n "$(DATA)" || { echo "usage: make measure MODEL=FILE DATA=FOLDER [DATASET=NAME] [CACHE=DIR] [CARD=FILE NOTES=FILE PICTURES=DIR]"; exit 2; }
+	$(PIP) install -c constraints.txt --no-build-isolation --editable '.[train]'
 	$(BIN)/python -m training.export --check $(MODEL)
-	$(BIN)/python -m training.calibrate --model $(MODEL) $(MEASURE)
-	$(BIN)/python -m training.quantise --model $(MODEL) $(MEASURE) || test $$? -eq 1  # 1: not good enough, not kept
-	test ! -f $(MODEL:.onnx=-int8.onnx) || $(BIN)/python -m training.calibrate --model $(MODEL:.onnx=-int8.onnx) $(MEASURE)
-	$(BIN)/python -m training.model_card --model $(MODEL) $(MEASURE) --output $(RUN)/MODEL_CARD.md --pictures $(RUN)/failures
-	@echo; echo "lcx-fast infer exam/ --model $(MODEL); what it can do: $(RUN)/MODEL_CARD.md"
+	$(BIN)/python -m training.calibrate $(MEASURE)
+	$(BIN)/python -m training.quantise $(MEASURE) || test $$? -eq 1  # 1: not good enough, not kept
+	$(BIN)/python -m training.model_card $(MEASURE) --output $(CARD) --pictures $(PICTURES) $(if $(NOTES),--notes $(NOTES))
+	@echo; echo "lcx-fast infer exam/ --model $(MODEL); what it can do: $(CARD)"
 
 stub:
 	$(BIN)/python -m pybind11_stubgen lcx_fast._core --output-dir . --numpy-array-use-type-var

@@ -147,7 +147,7 @@ class OpenVinoEngine:
     A model compiled for the CPU by OpenVINO's C API.
     """
     def __init__(
-        self, *, library_path: str, model_path: str, precision: str, threads: typing.SupportsInt | typing.SupportsIndex
+        self, *, library_path: str, model: bytes, precision: str, threads: typing.SupportsInt | typing.SupportsIndex
     ) -> None: ...
     def infer(
         self,
@@ -461,6 +461,7 @@ def hysteresis(
     high: typing.SupportsFloat | typing.SupportsIndex,
     connectivity: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.Any = None,
 ) -> typing.Any: ...
 def image_score(
     probability: typing.Any,
@@ -540,6 +541,7 @@ def remove_small(
     min_area: typing.SupportsInt | typing.SupportsIndex,
     connectivity: typing.SupportsInt | typing.SupportsIndex,
     threads: typing.SupportsInt | typing.SupportsIndex,
+    stream: typing.Any = None,
 ) -> typing.Any: ...
 def resample(
     image: typing.Any,

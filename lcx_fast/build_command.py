@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidArgument
-from .model import model_path, quantised_path, read_model_spec
+from .model import model_path, read_model_spec
 
 if TYPE_CHECKING:
     from .engines.build import BuildTarget
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InvalidArgument(f"--precision {arguments.precision!r}; accepted: {', '.join(PRECISIONS)}")
     precision = resolve_precision(arguments.precision)
     path = model_path(arguments.model)
-    model = read_model_spec(quantised_path(path) if precision == "int8" else path).path
+    model = read_model_spec(path).at_precision(precision).path
     target = _target(arguments)
     package = find_package()
     key = plan_key(model, precision, target, package)

@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from .decision import Calibrations, OperatingPoint, parse_calibrations, parse_operating_points
 from .errors import InvalidArgument, Unsupported
 from .onnx_file import read_onnx
+from .onnx_int8 import Quantisation, parse_quantisation
+from .onnx_parts import operators
 
 #: Metadata this version writes. Schema 2 adds calibration, operating points and precision to 1, which is read as well.
 SCHEMA_VERSION = 2
 READABLE_SCHEMAS = (1, 2)
 METADATA_KEY = "lcx_fast"
 DEFAULT_MODEL = "cdd-cesm-lite0"
-
-#: Ends the name of the quantised form of a model.
-INT8_SUFFIX = "-int8"
 
 _BUNDLED = Path(__file__).parent / "models"
 
@@ -85,6 +84,7 @@ class ModelSpec:
         calibrations: see Calibrations.
         operating_points: by name; none in a file of schema 1.
         default_operating_point: the one to use unless told otherwise; None: every candidate is a lesion.
+        quantisation: what makes it an int8 network; None where it has no such form.
     """
 
     name: str
@@ -106,6 +106,18 @@ class ModelSpec:
     calibrations: Calibrations = field(default_factory=Calibrations)
     operating_points: Mapping[str, OperatingPoint] = field(repr=False, default_factory=dict)
     default_operating_point: str | None = None
+    quantisation: Quantisation | None = field(repr=False, default=None)
+
+    def at_precision(self, precision: str) -> ModelSpec:
+        """The same model as it decides in this precision: in int8 by calibration and operating points of its own.
+
+        Raises:
+            InvalidArgument: for int8, if the model has no such form.
+        """
+        if precision != "int8" or is_quantised(self.path):
+            return self
+        check_has_int8(self)
+        return replace(self, **_decisions(self.metadata["int8"]))
 
 
 def bundled_models() -> tuple[str, ...]:
@@ -132,18 +144,20 @@ def model_path(name_or_path: str | Path | None) -> Path:
     )
 
 
-def quantised_path(path: Path) -> Path:
-    """The int8 file that belongs to a model: itself if it is quantised, else ``NAME-int8.onnx`` beside it.
+def check_has_int8(spec: ModelSpec) -> Quantisation:
+    """What makes the model an int8 network.
 
     Raises:
-        InvalidArgument: if there is none.
+        InvalidArgument: if it has no such form.
     """
-    if path.stem.endswith(INT8_SUFFIX):
-        return path
-    beside = path.with_name(f"{path.stem}{INT8_SUFFIX}.onnx")
-    if not beside.is_file():
-        raise InvalidArgument(f"model {path.stem}: it has no int8 form ({beside.name}); `python -m training.quantise`")
-    return beside
+    if spec.quantisation is None:
+        raise InvalidArgument(f"model {spec.name}: it has no int8 form; `python -m training.quantise` gives it one")
+    return spec.quantisation
+
+
+def is_quantised(path: Path) -> bool:
+    """Whether the file itself is a quantised network: somebody's own, which runs in int8 and in nothing else."""
+    return "QuantizeLinear" in operators(path)
 
 
 def read_model_spec(path: Path) -> ModelSpec:
@@ -187,8 +201,11 @@ def _parse(document: dict[str, Any], path: Path) -> ModelSpec:
     thresholds = Thresholds(**{key: float(document["thresholds"][key]) for key in ("low", "high", "min_area_mm2")})
     if not 0 < thresholds.low <= thresholds.high < 1:
         raise ValueError(f"thresholds low {thresholds.low}, high {thresholds.high}")
+    int8 = document.get("int8")
+    if int8 is not None:
+        _decisions(int8)
     # In schema 1, operating_points were rates of false positives, for information only.
-    points = parse_operating_points(document) if document["schema_version"] > 1 else {}
+    decisions = _decisions(document if document["schema_version"] > 1 else {**document, "operating_points": {}})
     return ModelSpec(
         name=str(document["name"]),
         version=str(document["version"]),
@@ -206,10 +223,19 @@ def _parse(document: dict[str, Any], path: Path) -> ModelSpec:
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         path=path,
         metadata=document,
-        calibrations=parse_calibrations(document),
-        operating_points=points,
-        default_operating_point=document.get("default_operating_point") if points else None,
+        quantisation=parse_quantisation(int8) if int8 is not None else None,
+        **decisions,
     )
+
+
+def _decisions(document: Mapping[str, Any]) -> dict[str, Any]:
+    """How scores become decisions: of a model's metadata, or of its int8 form's."""
+    points = parse_operating_points(document)
+    return {
+        "calibrations": parse_calibrations(document),
+        "operating_points": points,
+        "default_operating_point": document.get("default_operating_point") if points else None,
+    }
 
 
 def _positive(document: Mapping[str, Any], key: str) -> float:

@@ -1,173 +1,177 @@
-"""A quantised network in the form that TensorRT takes: an edit of the ONNX graph.
+"""A float network in int8: made from the file and the ranges that its metadata keeps, when it is loaded.
 
-``training/quantise.py`` writes activations as uint8 with a zero point and biases as int32, which suits CPUs. TensorRT
-knows only zero points of 0 and float biases. So a range [low, high] becomes the symmetric one that holds it,
-[-127 s, 127 s]: what follows a ReLU6 loses one of its eight bits, what is centred about 0 hardly anything. Weights are
-symmetric already and stay as they are; a bias gets the value back that its integers stand for.
+A quantised network is the float one and the ranges of what goes into its convolutions. ``training/quantise.py``
+measures the ranges and chooses the convolutions; this puts QuantizeLinear and DequantizeLinear before them, and rounds
+their weights about 0, with a scale for each output channel. Biases and results stay in float. Engines differ in the
+activations they take: CPUs uint8 with a zero point; TensorRT int8 without one, so that a range [low, high] becomes the
+symmetric one that holds it. What follows a ReLU6 loses one of its eight bits by that, what is centred about 0 hardly
+anything.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import Unsupported
-from .onnx_file import BYTES, VARINT, Field, decode_fields, encode_fields
-from .onnx_precision import (
+from .errors import InvalidArgument, Unsupported
+from .onnx_file import Field, decode_fields
+from .onnx_parts import (
     FLOAT,
     GRAPH_INITIALIZER,
+    GRAPH_INPUT,
     GRAPH_NODE,
-    GRAPH_VALUE_INFO,
+    INT8,
     MODEL_GRAPH,
-    TENSOR_FLOATS,
-    TENSOR_NAME,
-    TENSOR_RAW,
-    TENSOR_TYPE,
+    MODEL_OPSET,
+    UINT8,
     Node,
+    Tensor,
     as_bytes,
-    as_text,
-    decode_model,
+    expand_weights,
+    join_graph,
+    opset_of,
+    value_names,
 )
 
-# TensorProto.DataType in onnx.proto3.
-_UINT8, _INT8, _INT32 = 2, 3, 6
-_DTYPES = {FLOAT: "<f4", _UINT8: "u1", _INT8: "i1", _INT32: "<i4"}
-#: The field in which a tensor's integers may lie instead of its raw bytes, as varints.
-_TENSOR_INT32S = 5
+Form = Literal["unsigned", "symmetric"]
+
+#: Per-channel DequantizeLinear came with it.
+_LEAST_OPSET = 13
+#: No scale is smaller: the least float16, in which TensorRT keeps them.
+_LEAST_SCALE = 2.0**-24
 
 
-def _varints(data: int | bytes) -> list[int]:
-    """The numbers of a packed field."""
-    numbers, value, shift = [], 0, 0
-    for byte in as_bytes(data):
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            numbers.append(value)
-            value = shift = 0
-    return numbers
+@dataclass(frozen=True)
+class Quantisation:
+    """What makes a float network an int8 one.
+
+    Attributes:
+        convolutions: names of the nodes that are computed in int8.
+        ranges: least and greatest value of each tensor that is rounded to 8 bits; the input of every one of these
+            convolutions is among them.
+    """
+
+    convolutions: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON types."""
+        return {"convolutions": list(self.convolutions), "ranges": {k: list(v) for k, v in self.ranges.items()}}
 
 
-@dataclass
-class _Tensor:
-    """An initializer: its values, flat, and the file's own words on it."""
-
-    fields: list[Field]
-    type: int
-    values: NDArray[np.generic]
-
-    @classmethod
-    def decode(cls, data: bytes) -> _Tensor:
-        fields = decode_fields(data)
-        kind = next((int(v) for n, _, v in fields if n == TENSOR_TYPE and isinstance(v, int)), 0)
-        if kind not in _DTYPES:
-            return cls(fields, kind, np.zeros(0))
-        listed = [x for n, k, v in fields if n == _TENSOR_INT32S for x in ([v] if k == VARINT else _varints(v))]
-        if listed:
-            return cls(fields, kind, np.array(listed, np.uint64).astype(np.int64).astype(_DTYPES[kind]))
-        raw = b"".join(as_bytes(v) for n, _, v in fields if n in (TENSOR_RAW, TENSOR_FLOATS))
-        return cls(fields, kind, np.frombuffer(raw, _DTYPES[kind]))
-
-    @property
-    def name(self) -> str:
-        return next((as_text(v) for n, _, v in self.fields if n == TENSOR_NAME), "")
-
-    def encode(self, *, name: str, kind: int, values: NDArray[np.generic]) -> bytes:
-        """The same shape with other values."""
-        replaced = (TENSOR_TYPE, TENSOR_RAW, TENSOR_FLOATS, _TENSOR_INT32S, TENSOR_NAME)
-        kept = [field for field in self.fields if field[0] not in replaced]
-        own: list[Field] = [
-            (TENSOR_TYPE, VARINT, kind),
-            (TENSOR_NAME, BYTES, name.encode()),
-            (TENSOR_RAW, BYTES, values.tobytes()),
-        ]
-        return encode_fields([*kept, *own])
+def parse_quantisation(entry: Mapping[str, Any]) -> Quantisation:
+    """From a model file's metadata; raises KeyError, TypeError or ValueError where it is wrong."""
+    ranges = {}
+    for name, (low, high) in entry["ranges"].items():
+        ranges[str(name)] = float(low), float(high)
+        if not (np.isfinite([low, high]).all() and low <= high):
+            raise ValueError(f"range of {name}: {low} to {high}")
+    return Quantisation(tuple(str(name) for name in entry["convolutions"]), ranges)
 
 
-def to_symmetric_int8(model: Path) -> bytes:
-    """A quantised ONNX model with signed activations about 0 and float biases.
+def to_int8(fields: Iterable[Field], quantisation: Quantisation, form: Form) -> list[Field]:
+    """A float32 model, quantised.
 
     Args:
-        model: an .onnx file with QuantizeLinear and DequantizeLinear, activations of one scale a tensor, its weights
-            inside.
+        fields: the model, as ``onnx_parts.decode_model`` reads it.
+        quantisation: its ranges.
+        form: "unsigned" as CPUs take it, "symmetric" as TensorRT does.
 
     Returns:
-        The new file's content.
+        The new model; ``onnx_file.encode_fields`` makes a file of it. Inputs and outputs are float32 as before.
 
     Raises:
-        InvalidArgument: if the file is no ONNX model.
-        Unsupported: if it is quantised in a way that the edit does not know.
+        InvalidArgument: if the ranges are another model's.
+        Unsupported: for operator sets before 13.
     """
-    edited = [(n, k, _edit_graph(as_bytes(v)) if n == MODEL_GRAPH else v) for n, k, v in decode_model(model)]
-    return encode_fields(edited)
+    edited: list[Field] = []
+    for number, kind, value in expand_weights(fields):
+        if number == MODEL_OPSET:
+            domain, version = opset_of(as_bytes(value))
+            if not domain and version < _LEAST_OPSET:
+                raise Unsupported(f"int8: operator set {version}; {_LEAST_OPSET} or later is needed")
+        elif number == MODEL_GRAPH:
+            value = _Edit(as_bytes(value), quantisation, form).graph()
+        edited.append((number, kind, value))
+    return edited
 
 
-def _edit_graph(data: bytes) -> bytes:
-    fields = decode_fields(data)
-    nodes = [Node(as_bytes(v)) for n, _, v in fields if n == GRAPH_NODE]
-    tensors = {t.name: t for t in (_Tensor.decode(as_bytes(v)) for n, _, v in fields if n == GRAPH_INITIALIZER)}
-    replaced: dict[str, bytes] = {}
-    kept = []
-    for node in nodes:
-        if node.operator in ("QuantizeLinear", "DequantizeLinear"):
-            names = _quantisation(node, tensors)
-            if node.operator == "DequantizeLinear" and _type_of(tensors, node.inputs[0]) == _INT32:
-                replaced[node.outputs[0]] = _float_bias(node, tensors)
-                continue
-            if tensors[names[1]].type == _UINT8:
-                replaced.update(_symmetric(*names, tensors))
-        kept.append(node)
-    used = {name for node in kept for name in node.inputs}
-    rest = [field for field in fields if field[0] not in (GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_VALUE_INFO)]
-    unchanged = [
-        (GRAPH_INITIALIZER, BYTES, encode_fields(tensor.fields))
-        for name, tensor in tensors.items()
-        if name in used and name not in replaced
-    ]
-    return encode_fields(
-        [
-            *((GRAPH_NODE, BYTES, node.encode()) for node in kept),
-            *unchanged,
-            *((GRAPH_INITIALIZER, BYTES, tensor) for tensor in replaced.values()),
-            *rest,
+class _Edit:
+    """One graph on its way to int8: the new nodes and weights are collected as the old nodes are walked."""
+
+    def __init__(self, data: bytes, quantisation: Quantisation, form: Form) -> None:
+        self._fields = decode_fields(data)
+        self._quantisation, self._form = quantisation, form
+        self._old = [Node(as_bytes(v)) for n, _, v in self._fields if n == GRAPH_NODE]
+        found = [Tensor.decode(as_bytes(v)) for n, _, v in self._fields if n == GRAPH_INITIALIZER]
+        self._tensors = {tensor.name: tensor for tensor in found}
+        self._nodes: list[Node] = []
+        self._new: dict[str, Tensor] = {}
+        #: What stands for a tensor in the new graph.
+        self._rounded: dict[str, str] = {}
+        made = {name for node in self._old for name in node.outputs} | set(value_names(self._fields, GRAPH_INPUT))
+        convolutions = {node.name for node in self._old if node.operator == "Conv"}
+        for missing in (quantisation.ranges.keys() - made, set(quantisation.convolutions) - convolutions):
+            if missing:
+                raise InvalidArgument(f"int8: the model has no {min(missing)}; its ranges are another model's")
+
+    def graph(self) -> bytes:
+        for name in value_names(self._fields, GRAPH_INPUT):
+            self._round(name)
+        for node in self._old:
+            source = node.inputs[0] if node.inputs else ""
+            node.inputs = [self._rounded.get(name, name) for name in node.inputs]
+            if node.operator == "Conv" and node.name in self._quantisation.convolutions:
+                self._quantise(node, source)
+            self._nodes.append(node)
+            for name in node.outputs:
+                self._round(name)
+        used = {name for node in self._nodes for name in node.inputs}
+        kept = [v for n, _, v in self._fields if n == GRAPH_INITIALIZER and Tensor.decode(as_bytes(v)).name in used]
+        weights = [*map(as_bytes, kept), *(tensor.encode() for tensor in self._new.values())]
+        return join_graph(self._fields, self._nodes, weights)
+
+    def _round(self, name: str) -> None:
+        """Every value of a tensor that has a range to the nearest of 256."""
+        if name not in self._quantisation.ranges:
+            return
+        # 0 is exact in either form: padding is 0.
+        low, high = (f(limit, 0.0) for f, limit in zip((min, max), self._quantisation.ranges[name], strict=True))
+        symmetric = self._form == "symmetric"
+        scale = np.float32(max(max(-low, high) / 127 if symmetric else (high - low) / 255, _LEAST_SCALE))
+        zero = 0 if symmetric else round(-low / float(scale))
+        point = np.array(zero, np.int8 if symmetric else np.uint8)
+        operands = [
+            self._add(f"{name}/scale", FLOAT, scale),
+            self._add(f"{name}/zero", INT8 if symmetric else UINT8, point),
         ]
-    )
+        self._nodes.append(Node.make("QuantizeLinear", [name, *operands], f"{name}/int8"))
+        self._nodes.append(Node.make("DequantizeLinear", [f"{name}/int8", *operands], f"{name}/rounded"))
+        self._rounded[name] = f"{name}/rounded"
 
+    def _quantise(self, node: Node, source: str) -> None:
+        """A convolution's weights in int8."""
+        if source not in self._rounded:
+            raise InvalidArgument(f"int8: {source}, the input of {node.name}, has no range")
+        if node.inputs[1] not in self._tensors:
+            raise InvalidArgument(f"int8: the weights of {node.name} are no constant")
+        weight = self._tensors[node.inputs[1]].floats()
+        reach = np.abs(weight).reshape(len(weight), -1).max(axis=1) / np.float32(127)
+        scale = np.maximum(reach, np.float32(_LEAST_SCALE))
+        whole = np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8)
+        name = f"{node.name}/weight"
+        operands = [
+            self._add(f"{name}/int8", INT8, whole),
+            self._add(f"{name}/scale", FLOAT, scale.astype("<f4")),
+            self._add(f"{name}/zero", INT8, np.zeros(len(scale), np.int8)),
+        ]
+        self._nodes.append(Node.make("DequantizeLinear", operands, name, axis=0))
+        node.inputs[1] = name
 
-def _type_of(tensors: dict[str, _Tensor], name: str) -> int:
-    return tensors[name].type if name in tensors else 0
-
-
-def _quantisation(node: Node, tensors: dict[str, _Tensor]) -> tuple[str, str]:
-    """Names of a node's scale and zero point, both constants."""
-    names = (*node.inputs[1:], "", "")[:2]
-    for name in names:
-        if name not in tensors or not tensors[name].values.size:
-            raise Unsupported(f"int8: {node.operator} of {node.inputs[0]} has no constant scale and zero point")
-    scale, zero = (tensors[name] for name in names)
-    if zero.type == _INT8 and np.any(zero.values):
-        raise Unsupported(f"int8: {names[1]} is signed and not 0")
-    if zero.type == _UINT8 and scale.values.size != 1:
-        raise Unsupported(f"int8: {names[0]} has a scale for each channel of an unsigned tensor")
-    return names[0], names[1]
-
-
-def _symmetric(scale: str, zero: str, tensors: dict[str, _Tensor]) -> dict[str, bytes]:
-    """The scale of the symmetric range that holds an unsigned one, and its zero point."""
-    point = int(tensors[zero].values[0])
-    reach = max(point, 255 - point)
-    wider = np.asarray(tensors[scale].values * np.float32(reach / 127), "<f4")
-    return {
-        scale: tensors[scale].encode(name=scale, kind=FLOAT, values=wider),
-        zero: tensors[zero].encode(name=zero, kind=_INT8, values=np.zeros(1, np.int8)),
-    }
-
-
-def _float_bias(node: Node, tensors: dict[str, _Tensor]) -> bytes:
-    """What an int32 bias stands for, in float32, under the name of the node that would have said so."""
-    whole, scale, zero = (tensors[name] for name in node.inputs[:3])
-    values = (whole.values.astype(np.int64) - zero.values.astype(np.int64)) * scale.values.astype(np.float64)
-    return whole.encode(name=node.outputs[0], kind=FLOAT, values=values.astype("<f4"))
+    def _add(self, name: str, kind: int, values: NDArray[Any] | np.generic) -> str:
+        self._new[name] = Tensor(name, kind, np.shape(values), values.tobytes())
+        return name

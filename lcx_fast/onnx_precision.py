@@ -15,21 +15,38 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidArgument, Unsupported
+from .errors import Unsupported
 from .onnx_file import BYTES, VARINT, Field, decode_fields, encode_fields
+from .onnx_parts import (
+    ATTRIBUTE_NAME,
+    ATTRIBUTE_TENSOR,
+    BFLOAT16,
+    FLOAT,
+    FLOAT16,
+    GRAPH_INITIALIZER,
+    GRAPH_INPUT,
+    GRAPH_NODE,
+    GRAPH_OUTPUT,
+    MODEL_GRAPH,
+    MODEL_IR_VERSION,
+    MODEL_OPSET,
+    NODE_ATTRIBUTE,
+    OPSET_VERSION,
+    TENSOR_FLOATS,
+    TENSOR_NAME,
+    TENSOR_RAW,
+    TENSOR_TYPE,
+    Node,
+    as_bytes,
+    decode_model,
+    expand_weights,
+    join_graph,
+    opset_of,
+    text_of,
+    value_names,
+)
 
 HalfPrecision = Literal["fp16", "bf16"]
-
-# Numbers from onnx.proto3.
-_MODEL_IR_VERSION, MODEL_GRAPH, _MODEL_OPSET = 1, 7, 8
-_OPSET_DOMAIN, _OPSET_VERSION = 1, 2
-GRAPH_NODE, GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, GRAPH_VALUE_INFO = 1, 5, 11, 12, 13
-_NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OP, _NODE_ATTRIBUTE = 1, 2, 3, 4, 5
-_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TENSOR, _ATTRIBUTE_TYPE = 1, 3, 5, 20
-TENSOR_TYPE, TENSOR_FLOATS, TENSOR_NAME, TENSOR_RAW = 2, 4, 8, 9
-_VALUE_NAME = 1
-FLOAT, _FLOAT16, _BFLOAT16 = 1, 10, 16
-_ATTRIBUTE_IS_INT = 2
 
 #: Operators of which every float input and output has one type, apart from ``_FLOAT_PARAMETERS``.
 # fmt: off
@@ -51,22 +68,6 @@ _LEAST_OPSET = 13
 _LEAST_SCALE = 2.0**-24
 
 
-class Node:
-    """A node's parts that the edit looks at or changes."""
-
-    def __init__(self, data: bytes) -> None:
-        fields = decode_fields(data)
-        self.inputs = [as_text(v) for n, _, v in fields if n == _NODE_INPUT]
-        self.outputs = [as_text(v) for n, _, v in fields if n == _NODE_OUTPUT]
-        self.operator = next((as_text(v) for n, _, v in fields if n == _NODE_OP), "")
-        self.rest = [field for field in fields if field[0] not in (_NODE_INPUT, _NODE_OUTPUT)]
-
-    def encode(self) -> bytes:
-        names = [(_NODE_INPUT, BYTES, name.encode()) for name in self.inputs]
-        names += [(_NODE_OUTPUT, BYTES, name.encode()) for name in self.outputs]
-        return encode_fields([*names, *self.rest])
-
-
 def to_half_precision(model: Path, precision: HalfPrecision) -> bytes:
     """An ONNX model with its arithmetic in half precision.
 
@@ -81,54 +82,29 @@ def to_half_precision(model: Path, precision: HalfPrecision) -> bytes:
         InvalidArgument: if the file is no ONNX model.
         Unsupported: for an operator or a tensor that the edit does not know, or a weight beyond float16.
     """
-    return in_half_precision(decode_model(model), precision)
-
-
-def decode_model(model: Path) -> list[Field]:
-    """The fields of an ONNX file.
-
-    Raises:
-        InvalidArgument: if it is none.
-    """
-    try:
-        return decode_fields(model.read_bytes())
-    except OSError as error:
-        raise InvalidArgument(f"model {model}: cannot be read ({error.strerror})") from error
-    except (ValueError, IndexError) as error:
-        raise InvalidArgument(f"model {model}: not an ONNX file ({error or 'cut short'})") from error
+    return in_half_precision(expand_weights(decode_model(model)), precision)
 
 
 def in_half_precision(fields: Iterable[Field], precision: HalfPrecision) -> bytes:
-    """``to_half_precision`` of a model whose file has been read."""
+    """``to_half_precision`` of a model that has been read and whose weights are expanded."""
     edited = []
     for number, kind, value in fields:
         if number == MODEL_GRAPH:
             value = _edit_graph(as_bytes(value), precision)
-        elif number == _MODEL_OPSET:
+        elif number == MODEL_OPSET:
             value = _edit_opset(as_bytes(value), precision)
-        elif number == _MODEL_IR_VERSION:
+        elif number == MODEL_IR_VERSION:
             value = max(int(value), _LEAST_IR_VERSION[precision])
         edited.append((number, kind, value))
     return encode_fields(edited)
 
 
-def operators(model: Path) -> frozenset[str]:
-    """The operators a model uses."""
-    nodes: set[str] = set()
-    for number, _, value in decode_fields(model.read_bytes()):
-        if number == MODEL_GRAPH:
-            nodes |= {Node(as_bytes(v)).operator for n, _, v in decode_fields(as_bytes(value)) if n == GRAPH_NODE}
-    return frozenset(nodes)
-
-
 def _edit_opset(data: bytes, precision: HalfPrecision) -> bytes:
-    fields = decode_fields(data)
-    domain = next((as_text(v) for n, _, v in fields if n == _OPSET_DOMAIN), "")
-    version = next((int(v) for n, _, v in fields if n == _OPSET_VERSION), 1)
+    domain, version = opset_of(data)
     if domain or version < _LEAST_OPSET:
         raise Unsupported(f"operator set {domain or 'ai.onnx'} {version}; needed: ai.onnx, {_LEAST_OPSET} or later")
     wanted = max(version, _WANTED_OPSET[precision])
-    return encode_fields([(n, k, wanted if n == _OPSET_VERSION else v) for n, k, v in fields])
+    return encode_fields([(n, k, wanted if n == OPSET_VERSION else v) for n, k, v in decode_fields(data)])
 
 
 def _edit_graph(data: bytes, precision: HalfPrecision) -> bytes:
@@ -142,26 +118,18 @@ def _edit_graph(data: bytes, precision: HalfPrecision) -> bytes:
     initializers = []
     for number, _, value in fields:
         if number == GRAPH_INITIALIZER:
-            name = next((as_text(v) for n, _, v in decode_fields(as_bytes(value)) if n == TENSOR_NAME), "")
+            name = text_of(decode_fields(as_bytes(value)), TENSOR_NAME)
             least = _LEAST_SCALE if name in scales else None
             edited = value if name in kept else _edit_tensor(as_bytes(value), name, precision, least=least)
-            initializers.append((name, edited))
+            initializers.append((name, as_bytes(edited)))
     for node in nodes:
         if node.operator == "Constant" and node.outputs[0] not in kept:
             node.rest = [_edit_constant(field, node.outputs[0], precision) for field in node.rest]
     weights = {name for name, _ in initializers}
-    inputs = [name for name in _value_names(fields, _GRAPH_INPUT) if name not in weights]
+    inputs = [name for name in value_names(fields, GRAPH_INPUT) if name not in weights]
     nodes = _cast_inputs(nodes, inputs, precision)
-    nodes = _cast_outputs(nodes, set(_value_names(fields, _GRAPH_OUTPUT)))
-    # Type notes on inner values would now be wrong; they are optional.
-    replaced = (GRAPH_NODE, GRAPH_INITIALIZER, GRAPH_VALUE_INFO)
-    return encode_fields(
-        [
-            *((GRAPH_NODE, BYTES, node.encode()) for node in nodes),
-            *((GRAPH_INITIALIZER, BYTES, value) for _, value in initializers),
-            *(field for field in fields if field[0] not in replaced),
-        ]
-    )
+    nodes = _cast_outputs(nodes, set(value_names(fields, GRAPH_OUTPUT)))
+    return join_graph(fields, nodes, [value for _, value in initializers])
 
 
 def _float_parameters(nodes: Iterable[Node]) -> set[str]:
@@ -202,33 +170,19 @@ def _cast_outputs(nodes: list[Node], outputs: set[str]) -> list[Node]:
 
 
 def _cast(source: str, target: str, type_number: int) -> Node:
-    node = Node(b"")
-    node.inputs, node.outputs, node.operator = [source], [target], "Cast"
-    attribute = encode_fields(
-        [
-            (_ATTRIBUTE_NAME, BYTES, b"to"),
-            (_ATTRIBUTE_INT, VARINT, type_number),
-            (_ATTRIBUTE_TYPE, VARINT, _ATTRIBUTE_IS_INT),
-        ]
-    )
-    node.rest = [
-        (_NODE_NAME, BYTES, f"cast/{target}".encode()),
-        (_NODE_OP, BYTES, b"Cast"),
-        (_NODE_ATTRIBUTE, BYTES, attribute),
-    ]
-    return node
+    return Node.make("Cast", [source], target, to=type_number)
 
 
 def _edit_constant(field: Field, name: str, precision: HalfPrecision) -> Field:
     number, kind, value = field
-    if number != _NODE_ATTRIBUTE:
+    if number != NODE_ATTRIBUTE:
         return field
     parts = decode_fields(as_bytes(value))
-    label = next((as_text(v) for n, _, v in parts if n == _ATTRIBUTE_NAME), "")
+    label = text_of(parts, ATTRIBUTE_NAME)
     if label in ("value_float", "value_floats"):
         raise Unsupported(f"constant {name} is not a tensor")
     edited: list[Field] = [
-        (n, k, _edit_tensor(as_bytes(v), name, precision) if n == _ATTRIBUTE_TENSOR else v) for n, k, v in parts
+        (n, k, _edit_tensor(as_bytes(v), name, precision) if n == ATTRIBUTE_TENSOR else v) for n, k, v in parts
     ]
     return number, kind, encode_fields(edited)
 
@@ -264,22 +218,4 @@ def _to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 
 def _type_number(precision: HalfPrecision) -> int:
-    return _FLOAT16 if precision == "fp16" else _BFLOAT16
-
-
-def _value_names(fields: Iterable[Field], number: int) -> list[str]:
-    return [
-        next((as_text(v) for m, _, v in decode_fields(as_bytes(value)) if m == _VALUE_NAME), "")
-        for n, _, value in fields
-        if n == number
-    ]
-
-
-def as_bytes(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise InvalidArgument("not an ONNX file (a number where a message belongs)")
-    return value
-
-
-def as_text(value: int | bytes) -> str:
-    return as_bytes(value).decode()
+    return FLOAT16 if precision == "fp16" else BFLOAT16

@@ -20,7 +20,7 @@ from .gpu_line import GpuLines, runs_on_line
 from .images import Source, read_mammogram
 from .lesions import Lesion, find_lesions
 from .mammogram import Mammogram, PixelSpacing
-from .model import ModelSpec, model_path, quantised_path, read_model_spec
+from .model import ModelSpec, model_path, read_model_spec
 from .parallel import map_in_order
 from .preprocess import TilePlan, grid_mask, plan
 from .scoring import image_score
@@ -364,7 +364,7 @@ def load_model(
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:N"``. With ``"auto"`` the CPU serves while TensorRT's plan
             is built in the background, and whenever the GPU fails; ``"cuda"`` waits for the plan and raises.
         precision: ``"auto"`` (fp32 on the CPU, fp16 in TensorRT), ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``
-            (the model's quantised form, ``NAME-int8.onnx`` beside it).
+            (made from the ranges that the model file keeps; see ``training.quantise``).
         engine: ``"auto"``, or an engine's name to insist on it.
         threads: CPU threads for one inference; 0 = all that the process may use.
         operating_point: how sensitive to be: ``"high_sensitivity"``, ``"balanced"``, ``"high_specificity"``, or
@@ -377,7 +377,7 @@ def load_model(
         EngineError: if no engine can run the model.
     """
     path = model_path(name_or_path)
-    spec = read_model_spec(quantised_path(path) if precision == "int8" else path)
+    spec = read_model_spec(path).at_precision(precision)
     chosen, skipped = choose_engine(spec.path, device=device, precision=precision, engine=engine, threads=threads)
     fallback: Callable[[], Engine] | None = None
     if device == "auto" and engine == "auto":

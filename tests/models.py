@@ -9,7 +9,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lcx_fast.model import INT8_SUFFIX, bundled_models
+from lcx_fast.onnx_file import encode_fields
+from lcx_fast.onnx_int8 import parse_quantisation, to_int8
+from lcx_fast.onnx_parts import decode_model
 
 TILE = 64
 
@@ -28,18 +30,13 @@ METADATA = {
 }
 
 
-def float_models() -> tuple[str, ...]:
-    """Names of the bundled models that are not quantised."""
-    return tuple(name for name in bundled_models() if not name.endswith(INT8_SUFFIX))
-
-
 def write_brightness_model(path: Path, metadata: dict | None = None, *, external: bool = False) -> Path:
     """A network of one 1x1 convolution: abnormal = sigmoid(20 (x - 0.75)), malignant = sigmoid(20 (x - 0.9))."""
     weight = numpy_helper.from_array(np.full((2, 1, 1, 1), 20, np.float32), "weight")
     bias = numpy_helper.from_array(np.array([-15, -18], np.float32), "bias")
     graph = helper.make_graph(
         [
-            helper.make_node("Conv", ["image", "weight", "bias"], ["logits"], kernel_shape=[1, 1]),
+            helper.make_node("Conv", ["image", "weight", "bias"], ["logits"], name="scale", kernel_shape=[1, 1]),
             helper.make_node("Sigmoid", ["logits"], ["probabilities"]),
         ],
         "brightness",
@@ -55,6 +52,19 @@ def write_brightness_model(path: Path, metadata: dict | None = None, *, external
         onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     else:
         onnx.save(model, path)
+    return path
+
+
+#: What makes an int8 network of the brightness model.
+BRIGHTNESS_INT8 = {"convolutions": ["scale"], "ranges": {"image": [0.0, 1.0]}}
+
+
+def write_quantised_model(path: Path) -> Path:
+    """The brightness model as somebody's own quantised file."""
+    content = encode_fields(
+        to_int8(decode_model(write_brightness_model(path)), parse_quantisation(BRIGHTNESS_INT8), "unsigned")
+    )
+    path.write_bytes(content)
     return path
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from fake_tensorrt import package as fake
-from models import TILE, float_models, write_brightness_model
+from models import TILE, write_brightness_model, write_quantised_model
 
 from lcx_fast import DeviceError, EngineError, InvalidArgument, Unsupported, cli
 from lcx_fast.engines import cuda_driver, tensorrt_package
 from lcx_fast.engines.build import BuildTarget, build_plan, parse_compute_capability, plan_key, target_gpu, typed_model
 from lcx_fast.engines.cuda_driver import Gpu, list_gpus
 from lcx_fast.engines.plan_cache import PlanCache
+from lcx_fast.model import bundled_models
 
 GPU = Gpu(0, "Card One", (8, 9), "13.0")
 TARGET = BuildTarget((8, 9), GPU)
@@ -70,10 +71,17 @@ def test_ctrl_c_stops_a_build(model, package):
         build_plan(model, "fp16", TARGET, package, progress=interrupt)
 
 
-def test_int8_needs_a_quantised_model(model):
-    with pytest.raises(Unsupported, match="QuantizeLinear"):
+def test_int8_needs_ranges(model):
+    with pytest.raises(InvalidArgument, match=r"model brightness: it has no int8 form; .*training\.quantise"):
         typed_model(model, "int8")
     assert typed_model(model, "fp32") == model.read_bytes()
+
+
+def test_a_file_that_is_quantised_already_is_refused(tmp_path):
+    path = write_quantised_model(tmp_path / "own.onnx")
+    for precision in ("int8", "fp16", "fp32"):
+        with pytest.raises(Unsupported, match=r"own\.onnx is quantised already; TensorRT gets int8 from a float model"):
+            typed_model(path, precision)
 
 
 def test_a_plan_depends_on_the_card_its_driver_and_the_options(model, package):
@@ -176,7 +184,7 @@ def rtx():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
-@pytest.mark.parametrize("name", float_models())
+@pytest.mark.parametrize("name", bundled_models())
 def test_rtx_builds_the_bundled_model_with_no_gpu(name, precision, monkeypatch, caches, capsys):
     rtx()
     monkeypatch.setitem(sys.modules, "tensorrt", None)

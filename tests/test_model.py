@@ -160,8 +160,7 @@ def test_a_wrong_library_or_model_is_an_engine_error(model, tmp_path):
     from lcx_fast.engines.openvino import find_library
 
     with pytest.raises(EngineError, match="cannot open OpenVINO"):
-        _core.OpenVinoEngine(library_path=str(tmp_path / "none.so"), model_path=str(model), precision="f32", threads=1)
-    bad = tmp_path / "bad.onnx"
-    bad.write_bytes(b"text")
-    with pytest.raises(EngineError, match="compile the model"):
-        _core.OpenVinoEngine(library_path=str(find_library()), model_path=str(bad), precision="f32", threads=1)
+        _core.OpenVinoEngine(library_path=str(tmp_path / "none.so"), model=b"", precision="f32", threads=1)
+    for bad in (b"text", b"", model.read_bytes()[:-9]):
+        with pytest.raises(EngineError, match="OpenVINO could not read the model"):
+            _core.OpenVinoEngine(library_path=str(find_library()), model=bad, precision="f32", threads=1)

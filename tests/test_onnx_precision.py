@@ -8,13 +8,14 @@ import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from models import TILE, float_models, write_brightness_model
+from models import TILE, write_brightness_model
 from onnx import TensorProto, helper, numpy_helper
 
 from lcx_fast import InvalidArgument, Unsupported
-from lcx_fast.model import model_path
+from lcx_fast.model import bundled_models, model_path
 from lcx_fast.onnx_file import BYTES, FIXED32, FIXED64, VARINT, decode_fields, encode_fields
-from lcx_fast.onnx_precision import _to_bfloat16, operators, to_half_precision
+from lcx_fast.onnx_parts import decode_model, expand_weights, operators
+from lcx_fast.onnx_precision import _to_bfloat16, to_half_precision
 
 HALF = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 
@@ -59,7 +60,7 @@ def test_fp16_computes_the_same_network(tmp_path):
     np.testing.assert_allclose(run(to_half_precision(path, "fp16"), x), run(path.read_bytes(), x), atol=5e-3)
 
 
-@pytest.mark.parametrize("name", float_models())
+@pytest.mark.parametrize("name", bundled_models())
 @pytest.mark.parametrize("precision", HALF)
 def test_bundled_models_are_converted(name, precision):
     path = model_path(name)
@@ -119,6 +120,46 @@ def test_files_that_are_no_model_are_refused(tmp_path, content):
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
     with pytest.raises(InvalidArgument, match="not an ONNX file"):
+        to_half_precision(path, "fp16")
+
+
+def half_weights(path, *, packed=True):
+    """y = 2 w x + h, the constant w in half precision behind a Cast, h in half precision and used as such too."""
+    w = np.array([1.5, -0.1], np.float16)
+    halves = [numpy_helper.from_array(w, "w.half"), numpy_helper.from_array(w, "h.half")]
+    if not packed:
+        halves = [helper.make_tensor(t.name, TensorProto.FLOAT16, [2], w.tolist()) for t in halves]
+    nodes = [
+        helper.make_node("Cast", ["w.half"], ["w"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["h.half"], ["h"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["h.half", "h.half"], ["hh"]),
+        helper.make_node("Cast", ["hh"], ["double"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["x", "w"], ["a"]),
+        helper.make_node("Add", ["a", "a"], ["b"]),
+        helper.make_node("Add", ["b", "h"], ["c"]),
+        helper.make_node("Sub", ["c", "double"], ["y"]),
+    ]
+    return write_model(path, nodes, halves, shape=(1, 2))
+
+
+def test_stored_halves_are_expanded(tmp_path):
+    path = half_weights(tmp_path / "m.onnx")
+    content = encode_fields(expand_weights(decode_model(path)))
+    model = onnx.load_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    kinds = {t.name: t.data_type for t in model.graph.initializer}
+    assert kinds == {"w": TensorProto.FLOAT, "h": TensorProto.FLOAT, "h.half": TensorProto.FLOAT16}
+    assert [n.op_type for n in model.graph.node].count("Cast") == 1
+    x = np.array([[0.3, -2]], np.float32)
+    np.testing.assert_array_equal(run(content, x), run(path.read_bytes(), x))
+    again = encode_fields(expand_weights(decode_fields(content)))
+    assert again == content
+
+
+def test_halves_stored_in_another_way_are_left_alone_and_refused(tmp_path):
+    path = half_weights(tmp_path / "m.onnx", packed=False)
+    assert encode_fields(expand_weights(decode_model(path))) == path.read_bytes()
+    with pytest.raises(Unsupported, match="operator Cast"):
         to_half_precision(path, "fp16")
 
 

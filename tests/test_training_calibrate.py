@@ -18,8 +18,7 @@ from models import METADATA, write_brightness_model  # noqa: E402
 from training_samples import make_sample  # noqa: E402
 
 import lcx_fast  # noqa: E402
-from lcx_fast import InvalidArgument, Unsupported  # noqa: E402
-from lcx_fast.engines import choose_engine  # noqa: E402
+from lcx_fast import InvalidArgument  # noqa: E402
 from lcx_fast.model import read_model_spec  # noqa: E402
 from training import calibrate, quantise  # noqa: E402
 from training.export import read_metadata, save_with_metadata  # noqa: E402
@@ -127,40 +126,47 @@ def test_the_command_measures_in_place(
     assert calibrate.main(["--model", "nowhere.onnx", "--data", "drawn"]) == 2
 
 
-def test_a_quantised_model_runs_in_every_engine_and_is_picked_by_precision(
+def test_int8_is_written_into_the_file_and_runs_in_every_engine(
     model: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(quantise, "load_samples", lambda *arguments, **named: samples)
     with pytest.raises(InvalidArgument, match="no int8 form"):
         lcx_fast.load_model(model, precision="int8")
+    graph = onnx.load(str(model)).graph
     assert quantise.main(["--model", str(model), "--data", "drawn", "--images", "8"]) == 0
-    target = model.with_name("brightness-int8.onnx")
-    assert sorted(path.name for path in model.parent.iterdir()) == [target.name, model.name]
-    metadata = read_metadata(target)
-    assert (metadata["name"], metadata["precision"]) == ("brightness-int8", "int8")
-    assert metadata["agreement_with_fp32"]["mask_iou"] > 0.97
-    operators = {node.op_type for node in onnx.load(str(target)).graph.node}
-    assert {"QuantizeLinear", "DequantizeLinear"} <= operators
+    assert [path.name for path in model.parent.iterdir()] == [model.name]
+    assert onnx.load(str(model)).graph == graph
+    int8 = read_metadata(model)["int8"]
+    assert int8["agreement_with_fp32"]["mask_iou"] > 0.97
+    assert int8["convolutions"] == ["scale"] and list(int8["ranges"]) == ["image"]
+    # Images hold 0 around the breast and a lesion at most 0.97.
+    assert int8["ranges"]["image"] == pytest.approx([0.0, 0.97], abs=0.03)
 
     image = validation(samples)[0].image
     reference = lcx_fast.load_model(model).infer(image, pixel_spacing_mm=1.0)
     for engine in ("openvino", "onnxruntime"):
-        for path in (model, target):
-            detector = lcx_fast.load_model(path, precision="int8", engine=engine)
-            assert detector.spec.path == target and detector.engine_info.precision == "int8"
-            found = detector.infer(image, pixel_spacing_mm=1.0)
-            difference = np.abs(found.probability_map.values - reference.probability_map.values).max()
-            assert 0 < difference < 0.1
-    assert lcx_fast.load_model(target).engine_info.precision == "int8"
+        detector = lcx_fast.load_model(model, precision="int8", engine=engine)
+        assert detector.engine_info.precision == "int8"
+        assert (
+            detector.spec.operating_points["balanced"].lesion_score
+            == (int8["operating_points"]["balanced"]["lesion_score"])
+        )
+        found = detector.infer(image, pixel_spacing_mm=1.0)
+        difference = np.abs(found.probability_map.values - reference.probability_map.values).max()
+        assert 0 < difference < 0.1
 
 
-def test_a_quantised_model_that_differs_is_not_kept(
+def test_an_int8_form_that_differs_is_not_kept(
     model: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(quantise, "load_samples", lambda *arguments, **named: samples)
+    arguments = ["--model", str(model), "--data", "drawn", "--images", "8"]
+    assert quantise.main(arguments) == 0 and "int8" in read_metadata(model)
     monkeypatch.setattr(quantise, "MIN_MASK_IOU", 1.1)
-    assert quantise.main(["--model", str(model), "--data", "drawn", "--images", "8"]) == 1
+    assert quantise.main(arguments) == 1
     assert "not good enough" in capsys.readouterr().out
+    # Nor is the one that the file had before.
+    assert "int8" not in read_metadata(model)
     assert [path.name for path in model.parent.iterdir()] == [model.name]
 
 
@@ -169,14 +175,3 @@ def test_only_training_images_set_the_ranges(model: Path, samples: list[Sample])
     assert len(list(quantise.calibration_tiles(spec, samples, count=5))) >= 5
     with pytest.raises(ValueError, match="no training image"):
         next(quantise.calibration_tiles(spec, validation(samples), count=5))
-
-
-def test_precision_and_file_must_fit(model: Path, tmp_path: Path, samples: list[Sample]) -> None:
-    spec = read_model_spec(model)
-    target = tmp_path / "q.onnx"
-    quantise.quantise(model, target, quantise.calibration_tiles(spec, samples, count=4))
-    with pytest.raises(lcx_fast.EngineError, match="int8 needs a model quantised"):
-        choose_engine(model, precision="int8", device="cpu")
-    with pytest.raises(lcx_fast.EngineError, match="ask for int8"):
-        choose_engine(target, precision="fp32", device="cpu")
-    assert issubclass(Unsupported, lcx_fast.LcxError)

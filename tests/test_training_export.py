@@ -20,7 +20,7 @@ from lcx_fast.model import model_path, read_model_spec  # noqa: E402
 from training import export, parity  # noqa: E402
 from training.config import Config  # noqa: E402
 from training.network import LesionNetwork  # noqa: E402
-from training.onnx_graph import build_model, fold_batch_norms, read_network  # noqa: E402
+from training.onnx_graph import build_model, fold_batch_norms, read_network, round_weights  # noqa: E402
 
 THRESHOLDS = {"low": 0.4, "high": 0.6, "min_area_mm2": 25.0}
 
@@ -87,6 +87,75 @@ def test_the_graph_is_plain() -> None:
     assert not any(node.doc_string or node.metadata_props for node in document.graph.node)
 
 
+def significant_bits(values: np.ndarray) -> int:
+    """The most that any of the values has."""
+    whole = np.abs(np.ldexp(np.frexp(values.astype(np.float64))[0], 53)).astype(np.int64)
+    whole = whole[whole > 0]
+    return 53 - int(np.log2(whole & -whole).min())
+
+
+@pytest.mark.parametrize("bits", [11, 9, 5])
+def test_weights_are_rounded_to_their_bits_and_biases_are_not(bits: int) -> None:
+    network = lived_in()
+    folded, rounded = fold_batch_norms(network), round_weights(network, bits=bits)
+    pairs = zip(folded.named_parameters(), rounded.named_parameters(), strict=True)
+    for (name, exact), (_, found) in pairs:
+        if name.endswith("weight"):
+            assert significant_bits(found.detach().numpy()) <= bits
+            assert (
+                found.detach().numpy().astype(np.float16).astype(np.float32).tobytes()
+                == found.detach().numpy().tobytes()
+            )
+            # Half a step of the last bit; below 2^-14 float16 has fewer of them.
+            assert ((exact - found).abs() <= exact.abs() * 2.0**-bits + 2.0**-25).all()
+        else:
+            assert torch.equal(exact, found)
+    again = round_weights(rounded, bits=bits)
+    assert all(torch.equal(a, b) for a, b in zip(rounded.parameters(), again.parameters(), strict=True))
+
+
+def test_weights_that_cannot_be_stored_are_refused() -> None:
+    network = lived_in()
+    with pytest.raises(ValueError, match="12 significant bits; accepted: 1 to 11"):
+        round_weights(network, bits=12)
+    with torch.no_grad():
+        network.decoder.head.weight.fill_(1e5)
+    with pytest.raises(ValueError, match=r"decoder\.head: weights up to 1e\+05, beyond float16"):
+        round_weights(network)
+
+
+def test_a_file_holds_rounded_weights_in_half_precision(tmp_path: Path, config: Config) -> None:
+    network, path = lived_in(), tmp_path / "tiny.onnx"
+    metadata = export.make_metadata(network, config, name="tiny", thresholds=THRESHOLDS)
+    assert export.export_onnx(network, path, metadata=metadata, tile_shape=(64, 64)) < 1e-5
+    tensors = onnx.load(str(path)).graph.initializer
+    halves = [tensor for tensor in tensors if tensor.data_type == onnx.TensorProto.FLOAT16]
+    assert len(halves) == sum(len(tensor.dims) == 4 for tensor in tensors) > 30
+    assert all(tensor.data_type == onnx.TensorProto.FLOAT for tensor in tensors if len(tensor.dims) < 4)
+    # What is compared with torch is the rounded network, and it is another one than the unrounded.
+    assert parity.largest_difference(network, path, (64, 64)) > 1e-4
+
+
+def test_a_model_file_is_written_anew_without_what_was_measured(tmp_path: Path, config: Config) -> None:
+    network, old, new = lived_in(), tmp_path / "old.onnx", tmp_path / "new.onnx"
+    with torch.no_grad():
+        network.pooling.normal_()
+    metadata = export.make_metadata(network, config, name="old", thresholds=THRESHOLDS, epoch=3) | {
+        "tile_shape": [64, 96]
+    }
+    measured = {"calibration": {}, "operating_points": {}, "int8": {"convolutions": [], "ranges": {}}}
+    export.save_with_metadata(
+        build_model(network, tile_shape=(64, 96)),
+        metadata | measured | {"metrics": {"epoch": 3, "validation": {}}},
+        old,
+    )
+    assert export.main(["--model", str(old), "--output", str(new)]) == 0
+    assert export.read_metadata(new) == json.loads(json.dumps(metadata | {"name": "new"}))
+    assert new.stat().st_size < 0.7 * old.stat().st_size
+    assert export.main(["--model", str(old), "--run", "runs/x", "--output", str(new)]) == 2
+    assert export.main(["--model", str(old)]) == 2
+
+
 def test_a_file_gives_its_network_back(tmp_path: Path, config: Config) -> None:
     network = lived_in()
     with torch.no_grad():
@@ -96,10 +165,11 @@ def test_a_file_gives_its_network_back(tmp_path: Path, config: Config) -> None:
     again = read_network(tmp_path / "a.onnx", pooling=metadata["image_score"])
     image = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
-        assert torch.equal(again(image), fold_batch_norms(network)(image))
+        assert torch.equal(again(image), round_weights(network)(image))
     torch.testing.assert_close(again.pooling[1], network.pooling[1])
     # And it is written as the same graph once more.
-    first, second = build_model(network, tile_shape=(64, 64)), build_model(again, tile_shape=(64, 64))
+    first = build_model(round_weights(network), tile_shape=(64, 64))
+    second = build_model(again, tile_shape=(64, 64))
     assert first.SerializeToString() == second.SerializeToString()
 
 

@@ -29,6 +29,7 @@ from training.evaluate import Prediction, lesion_results, measure, validation_sa
 from training.export import read_metadata, save_with_metadata
 from training.metrics import FROC_MINIMUM_IOU
 from training.model_file import open_engine, predict_samples
+from training.prepare import Sample
 from training.prepared import load_samples
 
 #: The image's threshold keeps at least this sensitivity or specificity on the validation images.
@@ -109,6 +110,12 @@ def _points(scores: Any, malignant: Any, matches: Matches) -> dict[str, Any]:
     return points
 
 
+def described(samples: Sequence[Sample], *, dataset: str | None) -> str:
+    """What validation images are, in words."""
+    patients = len({sample.patient for sample in samples})
+    return f"{samples[0].folder if dataset is None else dataset} validation, {patients} patients"
+
+
 def measured_metadata(path: Path, predictions: Sequence[Prediction], *, data: str, draws: int) -> dict[str, Any]:
     """The file's metadata with what these predictions of it say."""
     metadata = read_metadata(path) | {"schema_version": SCHEMA_VERSION}
@@ -149,8 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = validation_samples(samples, resampled=True)
     if not chosen:
         raise ValueError(f"{options.data}: no validation image")
-    patients = len({sample.patient for sample in chosen})
-    data = f"{chosen[0].folder if options.dataset is None else options.dataset} validation, {patients} patients"
+    data = described(chosen, dataset=options.dataset)
     engine = open_engine(options.model, "auto", "auto")
     predictions = predict_samples(spec, engine.infer, chosen)
     metadata = measured_metadata(options.model, predictions, data=data, draws=options.draws)

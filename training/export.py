@@ -2,11 +2,14 @@
 
     python -m training.export --run runs/first --output lcx_fast/models/cdd-cesm-lite0.onnx
 
+    python -m training.export --model old.onnx --output lcx_fast/models/cdd-cesm-lite0.onnx
+
     python -m training.export --check lcx_fast/models/cdd-cesm-lite0.onnx
 
 Input "image" float32 [1, 1, H, W], normalised as the metadata says; output "probabilities" float32
-[1, 2, H, W]. Weights lie inside the file; everything inference needs is one JSON document under the metadata
-key "lcx_fast".
+[1, 2, H, W]. Weights lie inside the file, rounded and in half precision (Note [Weight bits] in training.onnx_graph);
+everything inference needs is one JSON document under the metadata key "lcx_fast". The second form rounds and writes a
+model file anew; like any other it is then to be measured: `make measure`.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from training.command import one_line_errors
 from training.config import Config
 from training.evaluate import load_model, validation_samples
 from training.network import OUTPUT_NAMES, LesionNetwork
-from training.onnx_graph import build_model
+from training.onnx_graph import WEIGHT_BITS, build_model, read_network, round_weights
 from training.parity import compare_engines, largest_difference, phantom_samples
 from training.prepare import HIGH_PERCENTILE, LOW_PERCENTILE
 from training.prepared import INDEX, load_samples
@@ -73,13 +76,26 @@ def tile_shape_at(spacing_mm: float) -> tuple[int, int]:
 
 
 def export_onnx(
-    network: LesionNetwork, path: Path, *, metadata: Mapping[str, Any], tile_shape: tuple[int, int]
+    network: LesionNetwork,
+    path: Path,
+    *,
+    metadata: Mapping[str, Any],
+    tile_shape: tuple[int, int],
+    weight_bits: int = WEIGHT_BITS,
 ) -> float:
-    """Write the file, check it, compare it with torch; return the largest absolute difference seen.
+    """Round the network, write the file, check it, compare it with torch; return the largest absolute difference seen.
+
+    Args:
+        network: any; the file holds ``round_weights`` of it, and that is what it is compared with.
+        path: of the file.
+        metadata: what it says of itself.
+        tile_shape: (h, w) of its input.
+        weight_bits: see round_weights.
 
     Raises:
         ValueError: the file is too large, or differs from torch by more than PARITY_TOLERANCE.
     """
+    network = round_weights(network, bits=weight_bits)
     document = build_model(network, tile_shape=tile_shape)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp.onnx")
@@ -149,6 +165,16 @@ def make_metadata(
     }
 
 
+#: What a file says that was measured on its own weights.
+_MEASURED = ("calibration", "operating_points", "default_operating_point", "int8")
+
+
+def unmeasured(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata for the same model with other weights: what was measured on the old ones is left out."""
+    kept = {key: value for key, value in metadata.items() if key not in _MEASURED}
+    return kept | {"metrics": {key: value for key, value in metadata["metrics"].items() if key == "epoch"}}
+
+
 def read_metadata(path: Path) -> dict[str, Any]:
     """The JSON document of an exported model."""
     properties = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
@@ -165,8 +191,7 @@ def check(path: Path, *, data: Path | None, count: int) -> int:
         with tempfile.TemporaryDirectory() as folder:
             found = load_samples(data, Path(folder) / "cache", spacing_mm=spec.pixel_spacing_mm)
         samples, what = validation_samples(found, resampled=False)[:count], f"validation images of {data}"
-    int8 = path.with_name(f"{path.stem}-int8.onnx")
-    rows, missing = compare_engines(path, samples, int8=int8 if int8.is_file() else None)
+    rows, missing = compare_engines(path, samples)
     print(f"{path.name} against torch in fp32, {len(samples)} {what}")
     print(f"{'engine':<12} {'precision':<9} {'largest difference':>18} {'of the score':>13} {'mask IoU':>9}")
     for row in rows:
@@ -193,9 +218,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m training.export", description="Export a checkpoint as one .onnx file, or check such a file."
     )
     parser.add_argument("--run", type=Path, help="run folder of training.train")
+    parser.add_argument("--model", type=Path, help="or a model file, to be written anew, unmeasured")
     parser.add_argument("--checkpoint", default="best.safetensors")
     parser.add_argument("--output", type=Path, help="the .onnx file to write; its name is the model's")
     parser.add_argument("--version", default="0.1.0", help="of the model")
+    parser.add_argument("--weight-bits", type=int, default=WEIGHT_BITS, help="that a weight keeps, up to 11")
     parser.add_argument("--low", type=float, default=0.5, help="outline threshold")
     parser.add_argument("--high", type=float, default=0.5, help="hysteresis seed threshold")
     parser.add_argument("--min-area-mm2", type=float, default=25.0)
@@ -205,20 +232,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.check is not None:
         return check(options.check, data=options.data, count=options.images)
-    if options.run is None or options.output is None:
-        raise ValueError("give --run and --output to export, or --check MODEL")
-    network, config, state = load_model(options.run / options.checkpoint)
-    metadata = make_metadata(
-        network,
-        config,
-        name=options.output.stem,
-        version=options.version,
-        thresholds={"low": options.low, "high": options.high, "min_area_mm2": options.min_area_mm2},
-        dataset=_trained_on(options.run),
-        epoch=state["epoch"],
+    if (options.run is None) == (options.model is None) or options.output is None:
+        raise ValueError("give --run or --model, and --output, to export; or --check MODEL")
+    if options.model is not None:
+        metadata = unmeasured(read_metadata(options.model)) | {"name": options.output.stem}
+        network = read_network(options.model, pooling=metadata["image_score"])
+    else:
+        network, config, state = load_model(options.run / options.checkpoint)
+        metadata = make_metadata(
+            network,
+            config,
+            name=options.output.stem,
+            version=options.version,
+            thresholds={"low": options.low, "high": options.high, "min_area_mm2": options.min_area_mm2},
+            dataset=_trained_on(options.run),
+            epoch=state["epoch"],
+        )
+    height, width = metadata["tile_shape"]
+    difference = export_onnx(
+        network, options.output, metadata=metadata, tile_shape=(height, width), weight_bits=options.weight_bits
     )
-    shape = tile_shape_at(config.data.pixel_spacing_mm)
-    difference = export_onnx(network, options.output, metadata=metadata, tile_shape=shape)
     print(f"{options.output}: {options.output.stat().st_size} bytes, differs from torch by {difference:.2g}")
     return 0
 

@@ -1,10 +1,11 @@
-"""Quantise a model file to int8 after training.
+"""Give a model file an int8 form after training.
 
     python -m training.quantise --model lcx_fast/models/cdd-cesm-lite0.onnx --data CDD_CESM_FOLDER
 
-Writes NAME-int8.onnx beside it: QuantizeLinear and DequantizeLinear round each convolution, weights by output channel,
-activations by tensor, ranges from training images (never from validation). Every engine that runs int8 reads this form.
-It is kept only if it agrees with the fp32 model on the validation images: see the limits below.
+What is written into the file is small: which convolutions are computed in int8, the ranges of their inputs over
+training images (never over validation images), and how the result decides. The quantised network itself is made of
+the float one when an engine loads it (``lcx_fast.onnx_int8``). It is kept only if it agrees with the fp32 model on the
+validation images: see the limits below.
 """
 
 from __future__ import annotations
@@ -12,24 +13,28 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 
 from lcx_fast import ops
-from lcx_fast.model import INT8_SUFFIX, ModelSpec, read_model_spec
+from lcx_fast.model import ModelSpec, read_model_spec
+from lcx_fast.onnx_int8 import Quantisation
 from training import metrics
+from training.calibrate import calibrate, described
 from training.command import one_line_errors
-from training.evaluate import lesion_results, validation_samples
+from training.evaluate import Prediction, lesion_results, validation_samples
 from training.export import read_metadata, save_with_metadata
 from training.model_file import open_engine, predict_samples
-from training.onnx_graph import INPUT
+from training.onnx_graph import INPUT, OUTPUT
 from training.parity import mask_iou
 from training.prepare import Sample
 from training.prepared import load_samples
@@ -40,10 +45,11 @@ MAX_AP_LOSS = 0.01
 CALIBRATION_IMAGES = 64
 
 # Note [What stays in float]
-# Mask IoU with fp32 on CDD-CESM validation, by what was left in float: nothing .40; the stem and blocks 0 to 4 .94;
-# the decoder alone .46; those early blocks and all depthwise convolutions and the last layers .971. The early layers'
-# channels differ in range by orders, and one scale serves a whole tensor; and the maps are flat round 0.5, so that a
-# mask moves with the least rounding. The pattern is matched against the names of convolutions.
+# Mask IoU with fp32 on CDD-CESM validation, inputs and results rounded, by what was left in float: nothing .40; the
+# stem and blocks 0 to 4 .94; the decoder alone .46; those early blocks and all depthwise convolutions and the last
+# layers .970; and with results in float as well, as it is done, .976. The early layers' channels differ in range by
+# orders, and one scale serves a whole tensor; and the maps are flat round 0.5, so that a mask moves with the least
+# rounding. The pattern is matched against the names of convolutions.
 KEEP_FLOAT = r"encoder\.(stem|blocks\.[0-4])\.|depthwise|decoder\.(head|reduce|lateral_stride2|smooth_stride2)"
 
 
@@ -66,62 +72,44 @@ def calibration_tiles(
         yield from (tiles[n : n + 1] for n in range(len(tiles)))
 
 
-def quantise(source: Path, target: Path, tiles: Iterator[NDArray[np.float32]], *, keep_float: str = KEEP_FLOAT) -> None:
-    """Write ``target``, the quantised form of ``source``, with its metadata.
+def measure_ranges(path: Path, tiles: Iterator[NDArray[np.float32]], *, keep_float: str = KEEP_FLOAT) -> Quantisation:
+    """Which convolutions are to be int8, and the least and greatest value of their inputs over the tiles.
 
     Args:
-        source: a model file of training.export.
-        target: of the quantised file.
-        tiles: what to measure activations on.
+        path: a model file of training.export.
+        tiles: what to measure on.
         keep_float: convolutions whose name this pattern is found in stay in float; see Note [What stays in float].
     """
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            tile = next(tiles, None)
-            return None if tile is None else {INPUT: tile}
-
-    nodes = [node for node in onnx.load(str(source)).graph.node if node.op_type == "Conv"]
-    excluded = [node.name for node in nodes if re.search(keep_float, node.name)]
-    temporary = target.with_suffix(".tmp.onnx")
-    quantize_static(
-        str(source),
-        str(temporary),
-        Reader(),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        weight_type=QuantType.QInt8,
-        activation_type=QuantType.QUInt8,
-        op_types_to_quantize=["Conv"],
-        nodes_to_exclude=excluded,
-        extra_options={"CalibMovingAverage": False},
-    )
-    document = onnx.load(str(temporary))
-    temporary.unlink()
-    save_with_metadata(document, int8_metadata(read_metadata(source), target.stem), target)
+    document = onnx.load(str(path))
+    convolutions = [n for n in document.graph.node if n.op_type == "Conv" and not re.search(keep_float, n.name)]
+    names = list(dict.fromkeys(node.input[0] for node in convolutions))
+    # A session tells the values of outputs only.
+    wanted = [name for name in names if name != INPUT]
+    document.graph.output.extend(onnx.helper.make_empty_tensor_value_info(n) for n in wanted if n != OUTPUT)
+    session = onnxruntime.InferenceSession(document.SerializeToString(), providers=["CPUExecutionProvider"])
+    ranges = dict.fromkeys(names, (np.inf, -np.inf))
+    for tile in tiles:
+        values = dict(zip(wanted, session.run(wanted, {INPUT: tile}), strict=True)) | {INPUT: tile}
+        for name in names:
+            low, high = ranges[name]
+            ranges[name] = min(low, float(values[name].min())), max(high, float(values[name].max()))
+    return Quantisation(tuple(node.name for node in convolutions), ranges)
 
 
-def int8_metadata(metadata: dict[str, Any], name: str) -> dict[str, Any]:
-    """What the quantised file says of itself: as its source, but its figures and calibration must be its own."""
-    own = dict(metadata) | {"name": name, "precision": "int8", "metrics": {}}
-    for key in ("calibration", "operating_points", "default_operating_point"):
-        own.pop(key, None)
-    return own
+def write_int8(path: Path, int8: Mapping[str, Any] | None) -> None:
+    """Put what is known of the int8 form into the file, in place of what it said of one; None: it has none."""
+    metadata = {key: value for key, value in read_metadata(path).items() if key != "int8"}
+    save_with_metadata(onnx.load(str(path)), metadata | ({} if int8 is None else {"int8": dict(int8)}), path)
 
 
-def compare_with_fp32(source: Path, target: Path, samples: Sequence[Sample]) -> dict[str, float]:
-    """Agreement of the two on validation images, run by ONNX Runtime."""
-    predictions = []
-    for path, precision in ((source, "fp32"), (target, "int8")):
-        spec = read_model_spec(path)
-        predictions.append(predict_samples(spec, open_engine(path, "onnxruntime", precision).infer, samples))
-    figures = [metrics.lesion_summary(lesion_results(p, output="abnormal")) for p in predictions]
+def agreement_with_fp32(fp32: Sequence[Prediction], int8: Sequence[Prediction]) -> dict[str, float]:
+    """How near the two forms' answers on the same images are."""
+    figures = [metrics.lesion_summary(lesion_results(p, output="abnormal")) for p in (fp32, int8)]
     return {
-        "mask_iou": mask_iou(*predictions),
+        "mask_iou": mask_iou(fp32, int8),
         "ap_fp32": figures[0]["ap_iou50"],
         "ap_int8": figures[1]["ap_iou50"],
-        "largest_score_difference": max(abs(a.score - b.score) for a, b in zip(*predictions, strict=True)),
+        "largest_score_difference": max(abs(a.score - b.score) for a, b in zip(fp32, int8, strict=True)),
     }
 
 
@@ -132,9 +120,9 @@ def is_good_enough(agreement: dict[str, float]) -> bool:
 
 @one_line_errors
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit codes: 0 written, 1 not good enough (nothing is left behind), 2 bad input."""
-    parser = argparse.ArgumentParser(prog="python -m training.quantise", description="Quantise a model to int8.")
-    parser.add_argument("--model", type=Path, required=True, help="the fp32 .onnx file")
+    """Exit codes: 0 written, 1 not good enough (the file then has no int8 form), 2 bad input."""
+    parser = argparse.ArgumentParser(prog="python -m training.quantise", description="Give a model an int8 form.")
+    parser.add_argument("--model", type=Path, required=True, help="the .onnx file, changed in place")
     parser.add_argument("--data", type=Path, required=True, help="folder of the dataset it was trained on")
     parser.add_argument("--dataset", help="its layout; found out if not given")
     parser.add_argument("--cache", type=Path, help="folder of prepared images (default: made and removed)")
@@ -147,20 +135,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         cache = options.cache or Path(folder) / "cache"
         samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
-    target = options.model.with_name(f"{options.model.stem}{INT8_SUFFIX}.onnx")
-    trial = target.with_suffix(".trial.onnx")
+    chosen = validation_samples(samples, resampled=True)
     tiles = calibration_tiles(spec, samples, count=options.images)
-    quantise(options.model, trial, tiles, keep_float=options.keep_float)
-    agreement = compare_with_fp32(options.model, trial, validation_samples(samples, resampled=True))
+    ranges = measure_ranges(options.model, tiles, keep_float=options.keep_float).to_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(shutil.copy(options.model, folder))
+        write_int8(trial, ranges)
+        fp32, int8 = (
+            predict_samples(spec, open_engine(trial, "auto", precision).infer, chosen) for precision in ("fp32", "int8")
+        )
+    agreement = agreement_with_fp32(fp32, int8)
     print(json.dumps(agreement))
     if not is_good_enough(agreement):
-        trial.unlink()
+        write_int8(options.model, None)
         print(f"not good enough: mask IoU above {MIN_MASK_IOU} and AP within {MAX_AP_LOSS} are needed")
         return 1
-    metadata = read_metadata(trial) | {"name": target.stem, "agreement_with_fp32": agreement}
-    save_with_metadata(onnx.load(str(trial)), metadata, target)
-    trial.unlink()
-    print(f"{target}: {target.stat().st_size} bytes")
+    decides = calibrate(int8, spec, data=described(chosen, dataset=options.dataset))
+    write_int8(options.model, ranges | decides | {"agreement_with_fp32": agreement})
+    print(f"{options.model}: int8 with {len(ranges['convolutions'])} convolutions and {len(ranges['ranges'])} ranges")
     return 0
 
 

@@ -28,6 +28,13 @@ void infer(OpenVinoEngine& engine, const py::array& input, const py::array& outp
   engine.infer(from, to);
 }
 
+std::unique_ptr<OpenVinoEngine> make_openvino_engine(const std::string& library_path, const py::bytes& model,
+                                                     const std::string& precision, int threads) {
+  const auto bytes = static_cast<std::string_view>(model);
+  const py::gil_scoped_release release;
+  return std::make_unique<OpenVinoEngine>(library_path, bytes, precision, threads);
+}
+
 std::unique_ptr<TensorRtEngine> make_tensorrt_engine(const std::string& library_path, const py::bytes& plan,
                                                      int device) {
   const auto bytes = static_cast<std::string_view>(plan);
@@ -45,9 +52,8 @@ void enqueue(TensorRtEngine& engine, std::uintptr_t input, std::uintptr_t output
 
 void bind_engine(py::module_& module) {
   py::class_<OpenVinoEngine>(module, "OpenVinoEngine", "A model compiled for the CPU by OpenVINO's C API.")
-      .def(py::init<const std::string&, const std::string&, const std::string&, int>(), py::kw_only(),
-           py::arg("library_path"), py::arg("model_path"), py::arg("precision"), py::arg("threads"),
-           py::call_guard<py::gil_scoped_release>())
+      .def(py::init(&make_openvino_engine), py::kw_only(), py::arg("library_path"), py::arg("model"),
+           py::arg("precision"), py::arg("threads"))
       .def_property_readonly("input_shape", &OpenVinoEngine::input_shape)
       .def_property_readonly("output_shape", &OpenVinoEngine::output_shape)
       .def_property_readonly("precision", &OpenVinoEngine::precision)

@@ -1,7 +1,7 @@
 #pragma once
 
 // The few functions of OpenVINO's C API that the engine calls, declared here so that building needs no
-// OpenVINO. The API is C, its types are opaque pointers, and these functions have been the same since 2022.3.
+// OpenVINO. The API is C, its types are opaque pointers, and these functions have been the same since 2023.1.
 // Element types are never named by number (their numbering did change): the one the model's own tensors
 // report is passed back.
 
@@ -11,6 +11,7 @@
 namespace lcx::openvino {
 
 struct Core;
+struct Model;
 struct CompiledModel;
 struct Request;
 struct Tensor;
@@ -35,7 +36,9 @@ struct Api {
   void (*ov_free)(const char*);
   Status (*ov_core_create)(Core**);
   void (*ov_core_free)(Core*);
-  Status (*ov_core_compile_model_from_file)(const Core*, const char*, const char*, std::size_t, CompiledModel**, ...);
+  Status (*ov_core_read_model_from_memory_buffer)(const Core*, const char*, std::size_t, const Tensor*, Model**);
+  Status (*ov_core_compile_model)(const Core*, const Model*, const char*, std::size_t, CompiledModel**, ...);
+  void (*ov_model_free)(Model*);
   void (*ov_compiled_model_free)(CompiledModel*);
   Status (*ov_compiled_model_inputs_size)(const CompiledModel*, std::size_t*);
   Status (*ov_compiled_model_outputs_size)(const CompiledModel*, std::size_t*);

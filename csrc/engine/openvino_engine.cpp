@@ -29,7 +29,9 @@ Api load_api(const std::string& path) {
   find(api.ov_free, "ov_free");
   find(api.ov_core_create, "ov_core_create");
   find(api.ov_core_free, "ov_core_free");
-  find(api.ov_core_compile_model_from_file, "ov_core_compile_model_from_file");
+  find(api.ov_core_read_model_from_memory_buffer, "ov_core_read_model_from_memory_buffer");
+  find(api.ov_core_compile_model, "ov_core_compile_model");
+  find(api.ov_model_free, "ov_model_free");
   find(api.ov_compiled_model_free, "ov_compiled_model_free");
   find(api.ov_compiled_model_inputs_size, "ov_compiled_model_inputs_size");
   find(api.ov_compiled_model_outputs_size, "ov_compiled_model_outputs_size");
@@ -141,8 +143,8 @@ struct OpenVinoEngine::State {
   }
 };
 
-OpenVinoEngine::OpenVinoEngine(const std::string& library_path, const std::string& model_path,
-                               const std::string& precision, int threads)
+OpenVinoEngine::OpenVinoEngine(const std::string& library_path, std::string_view model, const std::string& precision,
+                               int threads)
     : state_(std::make_unique<State>(library_path)) {
   require_argument(precision == "f32" || precision == "bf16" || precision == "f16", "precision '", precision,
                    "'; accepted: f32, bf16, f16");
@@ -154,11 +156,15 @@ OpenVinoEngine::OpenVinoEngine(const std::string& library_path, const std::strin
   s.api.ov_version_free(&version);
   s.check(s.api.ov_core_create(&s.core), "start");
   const std::string thread_count = std::to_string(threads);
+  openvino::Model* graph = nullptr;
+  s.check(s.api.ov_core_read_model_from_memory_buffer(s.core, model.data(), model.size(), nullptr, &graph),
+          "read the model");
   // The variadic part is key, value pairs of strings; the count before it counts both.
-  s.check(s.api.ov_core_compile_model_from_file(
-              s.core, model_path.c_str(), "CPU", 8, &s.model, "INFERENCE_PRECISION_HINT", precision.c_str(),
-              "INFERENCE_NUM_THREADS", thread_count.c_str(), "PERFORMANCE_HINT", "LATENCY", "NUM_STREAMS", "1"),
-          "compile the model");
+  const auto compiled = s.api.ov_core_compile_model(s.core, graph, "CPU", 8, &s.model, "INFERENCE_PRECISION_HINT",
+                                                    precision.c_str(), "INFERENCE_NUM_THREADS", thread_count.c_str(),
+                                                    "PERFORMANCE_HINT", "LATENCY", "NUM_STREAMS", "1");
+  s.api.ov_model_free(graph);
+  s.check(compiled, "compile the model");
   std::size_t inputs = 0;
   std::size_t outputs = 0;
   s.check(s.api.ov_compiled_model_inputs_size(s.model, &inputs), "count the inputs");

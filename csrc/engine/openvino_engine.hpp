@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace lcx {
@@ -15,12 +16,11 @@ namespace lcx {
 class OpenVinoEngine {
  public:
   /// library_path  libopenvino_c.so of an installed OpenVINO (2024 or later)
-  /// model_path    an .onnx file with one input and one output, both float32 and of fixed shape
+  /// model         content of an .onnx file with one input and one output, both float32 and of fixed shape
   /// precision     what the network is computed in: "f32", "bf16" or "f16"
   /// threads       CPU threads for one inference; >= 1
   /// Throws Error(kEngine) with OpenVINO's own message if the library or the model cannot be used.
-  OpenVinoEngine(const std::string& library_path, const std::string& model_path, const std::string& precision,
-                 int threads);
+  OpenVinoEngine(const std::string& library_path, std::string_view model, const std::string& precision, int threads);
   ~OpenVinoEngine();
   OpenVinoEngine(const OpenVinoEngine&) = delete;
   OpenVinoEngine& operator=(const OpenVinoEngine&) = delete;

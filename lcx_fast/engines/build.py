@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from ..errors import DeviceError, EngineError, InvalidArgument, Unsupported
-from ..onnx_file import decode_fields
-from ..onnx_int8 import to_symmetric_int8
-from ..onnx_precision import in_half_precision, operators, to_half_precision
+from ..model import check_has_int8, is_quantised, read_model_spec
+from ..onnx_file import encode_fields
+from ..onnx_int8 import to_int8
+from ..onnx_parts import decode_model, expand_weights
+from ..onnx_precision import in_half_precision, to_half_precision
 from .cuda_driver import Gpu, find_gpu
 from .engine import Precision
 from .plan_cache import PlanKey
@@ -87,18 +89,17 @@ def typed_model(model: Path, precision: Precision) -> bytes:
     """The .onnx file whose types say the precision, as TensorRT's strongly typed networks need it.
 
     Raises:
+        InvalidArgument: if the file cannot be read, or has no int8 form.
         Unsupported: if the model cannot be had in this precision.
     """
-    quantised = "QuantizeLinear" in operators(model)
+    if is_quantised(model):
+        raise Unsupported(f"{model.name} is quantised already; TensorRT gets int8 from a float model with ranges")
     if precision == "int8":
-        if not quantised:
-            raise Unsupported("int8 needs a model exported with QuantizeLinear operators; this one is not quantised")
+        quantisation = check_has_int8(read_model_spec(model))
         # What is not quantised runs in fp16: in fp32 it would take longer than all of it does in fp16.
-        return in_half_precision(decode_fields(to_symmetric_int8(model)), "fp16")
-    if quantised:
-        raise Unsupported(f"{precision}: this model is quantised; ask for int8")
+        return in_half_precision(to_int8(decode_model(model), quantisation, "symmetric"), "fp16")
     if precision == "fp32":
-        return model.read_bytes()
+        return encode_fields(expand_weights(decode_model(model)))
     return to_half_precision(model, precision)
 
 

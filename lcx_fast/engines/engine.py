@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Unsupported
-from ..onnx_precision import operators
+from ..model import check_has_int8, is_quantised, read_model_spec
+from ..onnx_file import encode_fields
+from ..onnx_int8 import to_int8
+from ..onnx_parts import decode_model
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 
-def check_quantised(model: Path, precision: str) -> bool:
-    """Whether a CPU engine is to run a model in int8.
+class ModelContent(NamedTuple):
+    """What an engine loads.
 
-    Int8 is in the file, not in the engine: a quantised file runs in int8 and in nothing else.
+    Attributes:
+        onnx: content of an .onnx file.
+        is_int8: whether its convolutions are quantised.
+    """
+
+    onnx: bytes
+    is_int8: bool
+
+
+def cpu_content(model: Path, precision: str) -> ModelContent:
+    """A model as engines that know zero points load it: the file, or for int8 what its ranges make of it.
 
     Raises:
+        InvalidArgument: if the file cannot be read, or has no int8 form.
         Unsupported: if file and precision do not fit.
     """
-    quantised = "QuantizeLinear" in operators(model)
-    if precision == "int8" and not quantised:
-        raise Unsupported(f"int8 needs a model quantised by `python -m training.quantise`; {model.name} is not")
+    quantised = is_quantised(model)
     if quantised and precision not in ("auto", "int8"):
         raise Unsupported(f"{precision}: {model.name} is quantised; ask for int8")
-    return quantised
+    if precision != "int8" or quantised:
+        return ModelContent(model.read_bytes(), quantised)
+    quantisation = check_has_int8(read_model_spec(model))
+    return ModelContent(encode_fields(to_int8(decode_model(model), quantisation, "unsigned")), True)
 
 
 class Engine(Protocol):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import EngineError, InvalidArgument, Unsupported
 from .cuda_driver import find_gpu
-from .engine import Precision, check_quantised
+from .engine import Precision, cpu_content
 
 _CUDA = "CUDAExecutionProvider"
 
@@ -28,7 +28,8 @@ class OnnxRuntimeEngine:
         self._open(model, precision, threads, ["CPUExecutionProvider"])
 
     def _open(self, model: Path, precision: str, threads: int, providers: Sequence[Any]) -> None:
-        if check_quantised(model, precision):
+        content = cpu_content(model, precision)
+        if content.is_int8:
             self.precision = "int8"
         elif precision not in ("auto", "fp32"):
             raise Unsupported(f"ONNX Runtime here computes in fp32 or int8, not {precision}")
@@ -38,7 +39,7 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = threads or _core.available_cpus()
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(str(model), sess_options=options, providers=providers)
+            self._session = onnxruntime.InferenceSession(content.onnx, sess_options=options, providers=providers)
         except Exception as error:  # its exceptions derive from Exception only
             raise EngineError(f"ONNX Runtime cannot load {model}: {_one_line(error)}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from ..errors import EngineError, Unsupported
-from .engine import Precision, check_quantised
+from .engine import Precision, cpu_content
 
 _TO_OPENVINO = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _FROM_OPENVINO: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
@@ -42,13 +42,14 @@ class OpenVinoEngine:
     def __init__(self, model: Path, *, precision: str = "auto", threads: int = 0) -> None:
         # fp32 unless asked: OpenVINO would pick bf16 by itself on some CPUs, and the same film would get another score
         # on another machine.
-        self._is_quantised = check_quantised(model, precision)
+        content = cpu_content(model, precision)
+        self._is_int8 = content.is_int8
         wanted = "fp32" if precision in ("auto", "int8") else precision
         if wanted not in _TO_OPENVINO:
             raise Unsupported(f"OpenVINO here computes in fp32, bf16, fp16 or int8, not {wanted}")
         self._engine = _core.OpenVinoEngine(
             library_path=str(find_library()),
-            model_path=str(model),
+            model=content.onnx,
             precision=_TO_OPENVINO[wanted],
             threads=threads or _core.available_cpus(),
         )
@@ -59,7 +60,7 @@ class OpenVinoEngine:
 
     @property
     def precision(self) -> Precision:
-        if self._is_quantised:
+        if self._is_int8:
             return "int8"
         return _FROM_OPENVINO.get(self._engine.precision, "fp32")
 
