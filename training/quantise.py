@@ -84,12 +84,13 @@ def measure_ranges(path: Path, tiles: Iterator[NDArray[np.float32]], *, keep_flo
     convolutions = [n for n in document.graph.node if n.op_type == "Conv" and not re.search(keep_float, n.name)]
     names = list(dict.fromkeys(node.input[0] for node in convolutions))
     # A session tells the values of outputs only.
-    wanted = [name for name in names if name != INPUT]
-    document.graph.output.extend(onnx.helper.make_empty_tensor_value_info(n) for n in wanted if n != OUTPUT)
+    shown = [name for name in names if name != INPUT]
+    document.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, shown))
     session = onnxruntime.InferenceSession(document.SerializeToString(), providers=["CPUExecutionProvider"])
     ranges = dict.fromkeys(names, (np.inf, -np.inf))
     for tile in tiles:
-        values = dict(zip(wanted, session.run(wanted, {INPUT: tile}), strict=True)) | {INPUT: tile}
+        _, *found = session.run([OUTPUT, *shown], {INPUT: tile})
+        values = dict(zip(shown, found, strict=True)) | {INPUT: tile}
         for name in names:
             low, high = ranges[name]
             ranges[name] = min(low, float(values[name].min())), max(high, float(values[name].max()))
