@@ -60,6 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         area = arguments.pixel_spacing**2
         reference = {name: replace(image, pixel_area_mm2=area) for name, image in reference.items()}
     results = compare_images(predictions, reference, iou_type=arguments.iou_type)
+    check_scores(results)
     scores = image_scores(predictions, results)
     summary = summarise(
         results, masks=arguments.iou_type == "segm", froc=arguments.froc, image_scores=scores, draws=arguments.draws
@@ -106,7 +107,7 @@ def check_names(predictions: Mapping[str, AnnotatedImage], reference: Mapping[st
     if len(missing) == len(reference):
         raise InvalidArgument(
             f"no prediction belongs to any of the {len(reference)} reference images; images are matched by name, "
-            f"for instance {missing[0]!r}"
+            f"for instance {missing[0]!r}" + (f"; a predicted one is {unknown[0]!r}" if unknown else "")
         )
     if missing:
         print(
@@ -117,6 +118,17 @@ def check_names(predictions: Mapping[str, AnnotatedImage], reference: Mapping[st
     if unknown:
         print(
             f"warning: {len(unknown)} predicted images are not in the reference, for instance {unknown[0]!r}; left out",
+            file=sys.stderr,
+        )
+
+
+def check_scores(results: Sequence[ImageResult]) -> None:
+    """Say if nothing ranks the detections, as with masks."""
+    scores = [float(score) for result in results for score in result.scores]
+    if len(scores) > 1 and len(set(scores)) == 1:
+        print(
+            f"warning: all {len(scores)} detections have the same score, so there is one threshold only; COCO's "
+            "figures go through equal scores in the order of the images",
             file=sys.stderr,
         )
 

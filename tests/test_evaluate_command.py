@@ -170,6 +170,12 @@ def test_plots_without_matplotlib_say_what_to_install(coco, tmp_path, capsys, mo
     assert err == "lcx-fast: plots need matplotlib, which is not installed: pip install 'lcx-fast[plots]'\n"
 
 
+def test_detections_without_a_ranking_are_told(coco, pictures, capsys):
+    masks = pictures[1]
+    assert "all 2 detections have the same score" in run(capsys, masks, masks)[2]
+    assert run(capsys, *coco)[2] == ""
+
+
 def test_images_without_a_partner_are_told(reports, pictures, capsys):
     (reports / "b.json").unlink()
     (reports / "a.json").rename(reports / "z.json")
@@ -196,7 +202,7 @@ def damage(path, text):
         ("another size", "a mask is 3 x 3 pixels, its image 60 x 50"),
         ("results for a folder", "need a COCO dataset as reference"),
         ("an empty folder", "no reports (.json) and no mask pictures"),
-        ("no partner", "no prediction belongs to any of the 3"),
+        ("no partner", "for instance 'a'; a predicted one is 'q'"),
         ("a foreign report", "not a report of lcx-fast infer"),
         ("a damaged report", "a damaged report (KeyError: 'rows')"),
         ("another shape", "image 'a': the prediction is 10 x 10 pixels, the reference 60 x 50"),

@@ -69,13 +69,17 @@ def precision_recall_figure(rankings: Mapping[str, Ranking], *, title: str = "Pr
 def detection_figure(matches: Mapping[str, Matches], *, title: str = "Lesions: precision and recall") -> Figure:
     """Precision against recall of detections; dotted: interpolated, as average precision takes it."""
     figure, axes = _figure(title, "recall", "precision")
+    heights = []
     for name, table in matches.items():
         counts = count_by_threshold(table)
         if counts.to_find[0] and counts.thresholds.size:
             recall = counts.found[0] / counts.to_find[0]
             precision = counts.found[0] / (counts.found[0] + counts.false_positives[0])
             average = interpolated_average_precision(table)
-            (line,) = axes.plot(recall, precision, label=f"{name}: AP {average:.3f} (under the dotted line)")
+            marker = "o" if recall.size == 1 else ""  # one threshold is a point, and no line
+            label = f"{name}: AP {average:.3f} (under the dotted line)"
+            (line,) = axes.plot(recall, precision, marker=marker, markersize=4, label=label)
+            heights.append(precision.mean())
             envelope = np.maximum.accumulate(precision[::-1])[::-1]
             axes.step(
                 np.append(0, recall),
@@ -84,7 +88,7 @@ def detection_figure(matches: Mapping[str, Matches], *, title: str = "Lesions: p
                 linestyle=":",
                 color=line.get_color(),
             )
-    return _finished(figure, axes, "lower left")
+    return _finished(figure, axes, "lower left" if np.mean(heights or 1) > 0.5 else "upper right")
 
 
 def froc_figure(
@@ -95,7 +99,7 @@ def froc_figure(
 ) -> Figure:
     """Sensitivity against false positives per image on a logarithmic axis, with a 95 % patient-bootstrap band."""
     figure, axes = _figure(title, "false positives per image", f"sensitivity (per {unit})")
-    rates = np.geomspace(*FROC_SPAN, 80)
+    rates = np.union1d(np.geomspace(*FROC_SPAN, 160), MAMMOGRAPHY_RATES)  # so that the dots lie on the line
     for name, table in matches.items():
         curve = froc_curve(table, unit=unit)
         if not curve.sensitivity.size or np.isnan(curve.sensitivity).any():
@@ -169,9 +173,14 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _finished(figure: Figure, axes: Axes, place: Literal["lower right", "lower left", "upper left"]) -> Figure:
+def _finished(
+    figure: Figure, axes: Axes, place: Literal["lower right", "lower left", "upper left", "upper right"]
+) -> Figure:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc=place, fontsize=8, frameon=False)
+        axes.legend(loc=place, fontsize=8, framealpha=0.85, edgecolor="none")  # legible where it covers a line
     else:
-        axes.text(0.5, 0.5, "not defined on these data", ha="center", transform=axes.transAxes, color="0.4")
+        behind = {"facecolor": "white", "edgecolor": "none"}
+        axes.text(
+            0.5, 0.5, "not defined on these data", ha="center", transform=axes.transAxes, color="0.4", bbox=behind
+        )
     return figure
