@@ -108,6 +108,40 @@ def test_one_tile_at_a_time_is_the_same(emulated, index):
     np.testing.assert_allclose(out.to_host(), to_numpy(expected), rtol=1e-6, atol=1e-7)
 
 
+def rows_apart(array, pad):
+    """The same values in rows that lie further apart: the second row begins ``pad`` floats behind a multiple."""
+    wider = np.full((*array.shape[:-1], array.shape[-1] + pad), -7, np.float32)
+    wider[..., : array.shape[-1]] = array
+    return wider[..., : array.shape[-1]]
+
+
+@pytest.mark.parametrize("width", [1, 3, 4, 5, 8, 31, 32, 33])
+@pytest.mark.parametrize("pad", [0, 1, 2, 3, 4])
+def test_four_at_a_time_wherever_rows_begin(emulated, width, pad):
+    """Accesses of 16 bytes are taken where they can be; nothing is written between the rows."""
+    rng = np.random.default_rng(width)
+    image = rng.random((9, 37), np.float32)
+    grid = emulated.plan_tiles(image.shape, scale=(1.0, 1.0), tile_shape=(5, width), overlap=0.3, mask=None)
+    own = _core.plan_tiles(image.shape, scale=(1.0, 1.0), tile_shape=(5, width), overlap=0.3, mask=None)
+    tiles = _core.extract_tiles(image, own, normalisation=None, mask=None, out=None, threads=1)
+    out = FakeCudaArray(rows_apart(np.zeros_like(tiles), pad))
+    ops.extract_tiles(FakeCudaArray(rows_apart(image, pad)), grid, out=out)
+    np.testing.assert_array_equal(out.to_host(), tiles)
+    noisy = rng.random(tiles.shape, np.float32)
+    expected = _core.blend_tiles(noisy, own, weights="gaussian", mask=None, threads=1)
+    found = ops.blend_tiles(FakeCudaArray(rows_apart(noisy, pad)), grid)
+    np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-6, atol=1e-7)
+    out = FakeCudaArray(rows_apart(np.zeros_like(expected), pad))
+    blender = ops.TileBlender(grid, out=out)
+    kept = [FakeCudaArray(rows_apart(tile, pad)) for tile in noisy]
+    for n, tile in enumerate(kept):
+        blender.add(n, tile)
+    blender.finish()
+    np.testing.assert_allclose(out.to_host(), expected, rtol=1e-6, atol=1e-7)
+    between = np.frombuffer(out._memory.read(), np.float32)
+    assert (between == -7).sum() == pad * (expected.shape[1] - 1)
+
+
 def test_a_blender_takes_tiles_of_its_own_device(emulated):
     grid = emulated.plan_tiles((20, 20), scale=(1.0, 1.0), tile_shape=(20, 20), overlap=0.0, mask=None)
     tile = np.zeros((1, 20, 20), np.float32)

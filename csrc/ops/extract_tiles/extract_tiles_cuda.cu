@@ -1,9 +1,11 @@
-// A thread per tile pixel: it averages the few image pixels that it covers, in the CPU's order of operations, down and
-// then across. Neighbouring threads read neighbouring pixels, so an image row comes from memory once and is shared
-// through the first-level cache; where tiles overlap the second-level cache answers. Image pixels are read once
-// (2 bytes each for uint16) and tile pixels written once (4 bytes).
+// A thread takes four neighbouring pixels of a tile; of each it averages the few image pixels that it covers, in the
+// CPU's order of operations, down and then across. Neighbouring threads read neighbouring pixels, so an image row comes
+// from memory once and is shared through the first-level cache; where tiles overlap the second-level cache answers.
+// Image pixels are read once (2 bytes each for uint16) and tile pixels written once (4 bytes), four at a time where
+// they lie so.
 
 #include "core/pixel_types.hpp"
+#include "core/quads.cuh"
 #include "ops/extract_tiles/extract_tiles_cuda.cuh"
 #include "ops/extract_tiles/extract_tiles_impl.hpp"
 
@@ -39,19 +41,23 @@ __device__ inline float area_mean(const TensorView<const T, 2>& image, const Dev
 template <typename T>
 __global__ void cut(TensorView<const T, 2> image, DeviceGrid grid, Finish finish,
                     TensorView<const std::uint8_t, 2> mask, std::int32_t first, TensorView<float, 4> tiles) {
-  const auto x = static_cast<std::int32_t>(blockIdx.x * blockDim.x + threadIdx.x);
+  const auto x = static_cast<std::int32_t>(blockIdx.x * blockDim.x + threadIdx.x) * kQuad;
   const auto y = static_cast<std::int32_t>(blockIdx.y);
   const auto n = static_cast<std::int32_t>(blockIdx.z);
   const std::int32_t* origin = grid.origins + 2 * (first + n);
   if (x >= grid.tile_width || first + n >= grid.rows * grid.columns || origin[0] < 0) return;
   const std::int64_t grid_y = grid.row_starts[origin[0]] + y;
   const std::int64_t grid_x = grid.column_starts[origin[1]] + x;
-  float value = finish.dark;
-  if (grid_y < grid.height && grid_x < grid.width && is_kept(mask, grid, grid_y, grid_x)) {
-    value = area_mean(image, grid, grid_y, grid_x);
-    if (finish.normalise) value = apply(finish.clip, value);
+  float values[kQuad];
+  for (std::int32_t k = 0; k < kQuad; ++k) {
+    values[k] = finish.dark;
+    // A tile may end behind the image, and a quad behind its tile.
+    if (x + k >= grid.tile_width || grid_y >= grid.height || grid_x + k >= grid.width) continue;
+    if (!is_kept(mask, grid, grid_y, grid_x + k)) continue;
+    const float mean = area_mean(image, grid, grid_y, grid_x + k);
+    values[k] = finish.normalise ? apply(finish.clip, mean) : mean;
   }
-  tiles.data[n * tiles.strides[0] + y * tiles.strides[2] + x * tiles.strides[3]] = value;
+  store_quad(tiles.data + n * tiles.strides[0] + y * tiles.strides[2], tiles.strides[3], x, grid.tile_width, values);
 }
 
 }  // namespace
@@ -68,7 +74,7 @@ void enqueue_extract_tiles(TensorView<const T, 2> image, const DeviceGrid& grid,
     finish.clip = affine_clip(*normalisation);
     finish.dark = finish.clip.bias;
   }
-  const dim3 blocks(static_cast<unsigned>((grid.tile_width + kThreadsPerBlock - 1) / kThreadsPerBlock),
+  const dim3 blocks(static_cast<unsigned>((quads_of(grid.tile_width) + kThreadsPerBlock - 1) / kThreadsPerBlock),
                     static_cast<unsigned>(tiles.shape[2]), static_cast<unsigned>(tiles.shape[0]));
   LCX_LAUNCH(cut<T>, blocks, kThreadsPerBlock, 0, to_cuda(stream), image, grid, finish, mask, first, tiles);
   LCX_CUDA_CHECK(cudaGetLastError());
