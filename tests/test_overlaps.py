@@ -188,6 +188,19 @@ def test_stretches_of_length_0_are_joined():
     assert Rle.from_counts([0, 0, 10], (2, 5)).counts.tolist() == [10]
 
 
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("zeros", [0.0, 0.1, 0.5])
+def test_long_strings_and_counts_are_read_alike(seed, zeros):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(1, 40, 13_000) * (rng.random(13_000) >= zeros)
+    shape = (int(counts.sum()), 1)
+    text = coco_mask.frPyObjects({"size": list(shape), "counts": counts.tolist()}, *shape)["counts"]
+    mask = np.repeat(np.arange(len(counts)) % 2, counts).reshape(shape)
+    for runs in (Rle.from_counts(counts, shape), Rle.from_string(text, shape)):
+        assert runs == ops.encode_rle(mask.astype(np.uint8))
+        assert np.array_equal(runs.decode(), mask)
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from([0, 0, 1, 2, 40, 3000]), min_size=1, max_size=12))
 def test_strings_and_counts_are_read_alike(counts):

@@ -2,15 +2,11 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdint>
 #include <string_view>
-
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 #include "bindings/bindings.hpp"
 #include "core/error.hpp"
+#include "core/large_pages.hpp"
 #include "dicom/jpeg_scan.hpp"
 
 namespace py = pybind11;
@@ -26,19 +22,6 @@ std::int64_t bind_count_jpeg_blocks(const py::bytes& stream, std::size_t begin, 
   const JpegScan scan{whole.substr(begin, end - begin), dc, ac, blocks, restart_interval};
   const py::gil_scoped_release release;
   return count_jpeg_blocks(scan);
-}
-
-// Asks for large pages where they fit. A page that is touched first is cleared by the kernel, and of small ones a film
-// has thousands: that takes as long as reading it, or several times as long in a virtual machine.
-void prefer_large_pages([[maybe_unused]] char* memory, [[maybe_unused]] std::size_t bytes) {
-#ifdef MADV_HUGEPAGE
-  constexpr std::uintptr_t kLargePage = 1U << 21;
-  constexpr std::uintptr_t kPage = 4096;  // madvise wants whole ones; the kernel finds the large ones in between
-  const auto begin = (reinterpret_cast<std::uintptr_t>(memory) + kPage - 1) / kPage * kPage;
-  const auto end = (reinterpret_cast<std::uintptr_t>(memory) + bytes) / kPage * kPage;
-  if (end <= begin || end - begin < 2 * kLargePage) return;
-  ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: a refusal does no harm
-#endif
 }
 
 // Up to `size` bytes of an open file, fewer where it ends before; raises OSError.

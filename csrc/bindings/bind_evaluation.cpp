@@ -124,7 +124,9 @@ ColumnRuns rle_from_counts(const Counts& counts, std::array<std::int64_t, 2> sha
 ColumnRuns rle_from_string(const Text& text, std::array<std::int64_t, 2> shape) {
   ColumnRuns runs{shape[0], shape[1], {}};
   const bool is_bytes = std::holds_alternative<py::bytes>(text);
-  const std::string characters = is_bytes ? std::string(std::get<py::bytes>(text)) : std::get<std::string>(text);
+  const std::string_view characters =
+      is_bytes ? std::string_view(std::get<py::bytes>(text)) : std::get<std::string>(text);
+  const py::gil_scoped_release release;
   append_string(characters, shape[0], shape[1], runs.edges);
   return runs;
 }

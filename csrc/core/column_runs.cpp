@@ -1,11 +1,12 @@
 #include "core/column_runs.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
-#include <memory>
 
 #include "core/error.hpp"
+#include "core/large_pages.hpp"
 
 namespace lcx {
 namespace {
@@ -101,28 +102,43 @@ void append_counts(std::span<const std::uint32_t> counts, std::int64_t height, s
 void append_string(std::string_view text, std::int64_t height, std::int64_t width, std::vector<std::uint32_t>& edges) {
   check_mask_shape(height, width);
   const std::int64_t total = height * width;
-  // No more edges than characters. They are collected apart, since a vector would fill the space with zeros first.
-  const auto found = std::make_unique_for_overwrite<std::uint32_t[]>(text.size());
+  // Edges are collected in the cache and appended many at a time. There are no more of them than characters, and memory
+  // that is reserved and never touched is no work; a vector that grows by doubling would touch all of it twice.
+  constexpr std::size_t kRoom = 4096;
+  std::array<std::uint32_t, kRoom> found;
+  if (edges.empty() && text.size() > kRoom) {
+    edges.reserve(text.size());
+    prefer_large_pages(edges.data(), sizeof(edges[0]) * text.size());
+  }
   std::size_t count = 0;
   std::int64_t position = 0;
   std::int64_t last = 0;
   std::int64_t last_but_one = 0;
   std::size_t number = 0;
-  for (std::size_t at = 0; at < text.size(); ++number) {
-    unsigned bits = static_cast<unsigned char>(text[at++]) - 48U;
-    auto value = static_cast<std::int64_t>(bits ^ 0x10U) - 0x10;  // five bits, the highest one being the sign
-    if (bits >= 32) value = long_count(text, at, number);
-    if (number > 2) value += last_but_one;
-    last_but_one = last;
-    last = value;
-    require_argument(value >= 0, "count ", number, " of the compressed counts is ", value);
-    require_argument(value <= total - position, "counts go beyond the mask's ", total, " pixels");
-    position += value;
-    // A stretch of length 0 joins its neighbours: its two ends cancel.
-    if (count > 0 && found[count - 1] == position) {
-      --count;
-    } else {
-      found[count++] = static_cast<std::uint32_t>(position);
+  std::size_t at = 0;
+  while (at < text.size()) {
+    for (; at < text.size() && count < kRoom; ++number) {
+      unsigned bits = static_cast<unsigned char>(text[at++]) - 48U;
+      auto value = static_cast<std::int64_t>(bits ^ 0x10U) - 0x10;  // five bits, the highest one being the sign
+      if (bits >= 32) value = long_count(text, at, number);
+      if (number > 2) value += last_but_one;
+      last_but_one = last;
+      last = value;
+      require_argument(value >= 0, "count ", number, " of the compressed counts is ", value);
+      require_argument(value <= total - position, "counts go beyond the mask's ", total, " pixels");
+      position += value;
+      // A stretch of length 0 joins its neighbours: its two ends cancel.
+      if (count > 0 && found[count - 1] == position) {
+        --count;
+      } else {
+        found[count++] = static_cast<std::uint32_t>(position);
+      }
+    }
+    if (count == kRoom) {  // the last two stay: one may yet cancel
+      edges.insert(edges.end(), found.begin(), found.end() - 2);
+      found[0] = found[kRoom - 2];
+      found[1] = found[kRoom - 1];
+      count = 2;
     }
   }
   require_argument(position == total, "counts sum to ", position, "; the mask has ", total, " pixels");
@@ -134,7 +150,7 @@ void append_string(std::string_view text, std::int64_t height, std::int64_t widt
       found[count++] = static_cast<std::uint32_t>(total);
     }
   }
-  edges.insert(edges.end(), found.get(), found.get() + count);
+  edges.insert(edges.end(), found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
 std::vector<std::uint32_t> to_counts(ColumnRunsView mask) {
