@@ -52,6 +52,7 @@ __all__: list[str] = [
     "rank_areas",
     "read_bytes",
     "region_props",
+    "release_memory",
     "remove_small",
     "resample",
     "rle_iou",
@@ -535,6 +536,11 @@ def region_props(
     count: typing.SupportsInt | typing.SupportsIndex,
     stream: typing.Any = None,
 ) -> dict: ...
+def release_memory() -> int:
+    """
+    Unmaps what is kept for results; see lcx_fast.ops.
+    """
+
 def remove_small(
     mask: typing.Any,
     *,

@@ -58,6 +58,7 @@ __all__ = [
     "percentiles",
     "plan_tiles",
     "region_props",
+    "release_memory",
     "remove_small",
     "resample",
     "resample_many",
@@ -262,6 +263,18 @@ class TileBlender:
         """float32 [C, H, W] of the grid's shape, once every tile has been added."""
         blended: NDArray[np.float32] = self._core.finish()
         return blended
+
+
+def release_memory() -> int:
+    """Give back what is kept for the next results.
+
+    Memory of large results (4 MiB and more) is kept when their arrays are gone, at most four pieces of 256 MiB
+    together, so that the next result of such a size needs none from the system, which may take its pages at any time.
+
+    Returns:
+        How many bytes were given back.
+    """
+    return _core.release_memory()
 
 
 def breast_mask(image: Array, *, stream: Any = None) -> NDArray[np.bool_]:

@@ -129,6 +129,34 @@ def test_one_tile_at_a_time_is_the_same(shape, scale, tile, overlap, kind, with_
     assert np.array_equal(blender.finish(), ops.blend_tiles(tiles, grid, weights=kind, mask=mask))
 
 
+@pytest.mark.parametrize(
+    ("kind", "tile", "overlap", "keep"),
+    [
+        ("gaussian", (256, 300), 0.25, 1.0),
+        ("constant", (333, 77), 0.6, 1.0),
+        ("gaussian", (256, 300), 0.5, 0.02),
+        ("constant", (500, 500), 0.0, 0.02),
+    ],
+)
+def test_large_maps_past_the_cache_equal_the_definition(kind, tile, overlap, keep):
+    """More than 8 MiB are written in whole lines of the cache; tiles that are missing leave gaps and mixed rows."""
+    rng = np.random.default_rng(3)
+    shape = (1440, 1501)
+    mask = rng.random((11, 13)) < keep
+    grid = ops.plan_tiles(shape, tile_shape=tile, overlap=overlap, mask=mask)
+    tiles = rng.random((len(grid), 1, *tile), np.float32)
+    expected = reference.blend_tiles(tiles, [tuple(o) for o in grid.origins], grid.shape, kind)
+    expected = expected * reference.spread(mask, grid.shape, grid.scale, shape)
+    blended = ops.blend_tiles(tiles, grid, weights=kind, mask=mask, threads=1)
+    close(blended, expected)
+    assert np.array_equal(ops.blend_tiles(tiles, grid, weights=kind, mask=mask, threads=3), blended)
+    out = np.full((1, shape[0], shape[1] + 5), np.nan, np.float32)[:, :, 3:-2]  # rows begin within lines
+    blender = ops.TileBlender(grid, weights=kind, mask=mask, out=out)
+    for n, values in enumerate(tiles):
+        blender.add(n, values)
+    assert np.array_equal(blender.finish(), blended)
+
+
 def test_tiles_are_added_once_each_and_in_order():
     grid = ops.plan_tiles((40, 40), tile_shape=(16, 16))
     tile = np.zeros((1, 16, 16), np.float32)

@@ -9,12 +9,14 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bindings/array_view.hpp"
 #include "bindings/device_array.hpp"
 #include "core/device_memory.hpp"
 #include "core/error.hpp"
+#include "core/kept_memory.hpp"
 #include "core/tensor_view.hpp"
 
 namespace lcx::bindings {
@@ -82,6 +84,16 @@ struct Result {
   py::object get() const { return device ? as_result(device) : numpy; }
 };
 
+template <typename T, std::size_t Rank>
+std::size_t dense_bytes(const std::array<std::int64_t, Rank>& shape) {
+  std::size_t bytes = sizeof(T);
+  for (const std::int64_t extent : shape) bytes *= static_cast<std::size_t>(extent);
+  return bytes;
+}
+
+/// A dense NumPy array that owns this memory, cleared if asked for (Note [Kept memory]).
+py::array kept_array(KeptMemory memory, const std::vector<py::ssize_t>& shape, const std::string& dtype, bool zeroed);
+
 class Call {
  public:
   /// stream  a handle, an object with `.ptr` (CuPy) or `.cuda_stream` (Torch), or None: that of the first array on a
@@ -117,7 +129,12 @@ class Call {
       result.view = {static_cast<T*>(result.device->data()), shape, device_};
       return result;
     }
-    // Zeros are fresh pages that cost nothing until they are written.
+    if (const std::size_t bytes = dense_bytes<T>(shape); bytes >= kLeastKept) {
+      KeptMemory memory(bytes);
+      result.view = {static_cast<T*>(memory.data()), shape};
+      result.numpy = kept_array(std::move(memory), std::vector<py::ssize_t>(shape.begin(), shape.end()), dtype, zeroed);
+      return result;
+    }
     const py::module_ numpy = py::module_::import("numpy");
     result.numpy = numpy.attr(zeroed ? "zeros" : "empty")(py::tuple(py::cast(shape)), py::dtype(dtype));
     result.view = {static_cast<T*>(py::reinterpret_borrow<py::array>(result.numpy).mutable_data()), shape};

@@ -6,6 +6,7 @@
 #include "bindings/device_array.hpp"
 #include "core/device_memory.hpp"
 #include "core/error.hpp"
+#include "core/kept_memory.hpp"
 #include "core/parallel_for.hpp"
 
 namespace py = pybind11;
@@ -45,6 +46,7 @@ PYBIND11_MODULE(LCX_MODULE_NAME, module) {
       PyErr_SetString(type.ptr(), error.what());
     }
   });
+  module.def("release_memory", &lcx::release_kept_memory, "Unmaps what is kept for results; see lcx_fast.ops.");
   module.def("available_cpus", &lcx::available_cpus, "CPUs this process may use: affinity and cgroup quota.");
 #ifdef LCX_HAS_CUDA
   module.attr("has_cuda") = true;

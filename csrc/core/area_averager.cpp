@@ -1,5 +1,9 @@
 #include "core/area_averager.hpp"
 
+#include <cstring>
+#include <type_traits>
+
+#include "core/prefetch.hpp"
 #include "core/simd.hpp"
 
 namespace lcx {
@@ -93,11 +97,19 @@ const T* AreaAverager<T>::dense_row(std::int64_t y, std::int64_t slot, std::int6
 }
 
 template <typename T>
+void AreaAverager<T>::prefetch(std::int64_t y, std::int64_t begin, std::int64_t end) const {
+  if (!is_unscaled_ || y >= image_.shape[0] || begin >= end || !image_.has_dense_rows()) return;
+  prefetch_row(image_.row(y) + begin, end - begin);
+}
+
+template <typename T>
 void AreaAverager<T>::average(std::int64_t y, std::int64_t begin, std::int64_t end, Scratch& scratch,
                               float* values) const {
   if (begin >= end) return;
   if (is_unscaled_) {
-    if (image_.has_dense_rows()) {
+    if (image_.has_dense_rows() && std::is_same_v<T, float>) {
+      std::memcpy(values + begin, image_.row(y) + begin, static_cast<std::size_t>(end - begin) * sizeof(float));
+    } else if (image_.has_dense_rows()) {
       convert_row(image_.row(y) + begin, values + begin, end - begin);
     } else {
       for (std::int64_t x = begin; x < end; ++x) values[x] = static_cast<float>(image_(y, x));

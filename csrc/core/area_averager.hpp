@@ -31,6 +31,9 @@ class AreaAverager {
   };
   Scratch make_scratch() const;
 
+  /// Asks for what columns [begin, end) of grid row y will need, where that is one row (Note [Rows ahead]).
+  void prefetch(std::int64_t y, std::int64_t begin, std::int64_t end) const;
+
   /// Averages columns [begin, end) of grid row y into values[begin] .. values[end - 1].
   void average(std::int64_t y, std::int64_t begin, std::int64_t end, Scratch& scratch, float* values) const;
 

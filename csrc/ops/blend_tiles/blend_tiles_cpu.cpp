@@ -1,7 +1,10 @@
-// Goes by map rows: all tiles that reach a row are added to it while it is in the first-level cache, so each map pixel
+// Goes by map rows: all tiles that reach a row are added while its sums are in the first-level cache, so each map pixel
 // goes to memory once and each tile element comes from it once. The arithmetic is TileBlender's (Note [Tile shares]).
 
+#include <vector>
+
 #include "core/parallel_for.hpp"
+#include "core/stream_row.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
 #include "ops/blend_tiles/tile_blender.hpp"
 
@@ -16,11 +19,16 @@ void blend_tiles(TensorView<const float, 4> tiles, const TileGrid& grid, TileWei
                                       {tiles.strides[1], tiles.strides[2], tiles.strides[3]}, tiles.device);
   };
   parallel_for(grid.shape[0], 64, threads, [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> sums(static_cast<std::size_t>(map.shape[0] * map.shape[2]));
+    const KeptMemory finished = blender.make_room();
     blender.clear_uncovered(begin, end);
     for (std::int64_t y = begin; y < end; ++y) {
       const auto& row = blender.map_row(y);
-      for (std::int64_t n = row.first_tile; n < row.last_tile; ++n) blender.add_row(n, row, tile(n));
+      for (std::int64_t n = row.first_tile; n < row.last_tile; ++n) {
+        blender.add_row(n, row, tile(n), {sums.data(), map.shape[2], static_cast<float*>(finished.data())});
+      }
     }
+    end_streaming();
     blender.clear_outside(mask, begin, end);
   });
 }

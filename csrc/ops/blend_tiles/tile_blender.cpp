@@ -1,15 +1,20 @@
 #include "ops/blend_tiles/tile_blender.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 #include "core/mask_spread.hpp"
+#include "core/prefetch.hpp"
 #include "core/simd.hpp"
+#include "core/stream_row.hpp"
 #include "ops/blend_tiles/blend_tiles_impl.hpp"
 
 namespace lcx::cpu {
 namespace {
 
+// Maps of as many bytes are streamed: they would not be in the cache by the time they are read.
+constexpr std::int64_t kLeastStreamed = std::int64_t{8} << 20;
+
+// Where no other tile overlaps, share and factor are 1 and the value is the tile's.
 LCX_SIMD_CLONES void write_shares(const float* from, const float* shares, float factor, float* to, std::int64_t count) {
   for (std::int64_t x = 0; x < count; ++x) to[x] = factor * shares[x] * from[x];
 }
@@ -18,60 +23,71 @@ LCX_SIMD_CLONES void add_shares(const float* from, const float* shares, float fa
   for (std::int64_t x = 0; x < count; ++x) to[x] += factor * shares[x] * from[x];
 }
 
-LCX_SIMD_CLONES void write_scaled(const float* from, float factor, float* to, std::int64_t count) {
-  for (std::int64_t x = 0; x < count; ++x) to[x] = factor * from[x];
+LCX_SIMD_CLONES void sum_shares(const float* before, const float* from, const float* shares, float factor, float* to,
+                                std::int64_t count) {
+  for (std::int64_t x = 0; x < count; ++x) to[x] = before[x] + factor * shares[x] * from[x];
 }
 
-LCX_SIMD_CLONES void add_scaled(const float* from, float factor, float* to, std::int64_t count) {
-  for (std::int64_t x = 0; x < count; ++x) to[x] += factor * from[x];
-}
+std::int64_t line_begin(std::int64_t column) { return column / kLineFloats * kLineFloats; }
 
 }  // namespace
 
-TileBlender::TileBlender(const TileGrid& grid, TileWeights weights, TensorView<float, 3> map) : grid_(grid), map_(map) {
+TileBlender::TileBlender(const TileGrid& grid, TileWeights weights, TensorView<float, 3> map)
+    : grid_(grid),
+      map_(map),
+      streams_(map.size() * static_cast<std::int64_t>(sizeof(float)) >= kLeastStreamed),
+      pitch_(line_begin(grid.shape[1] + kLineFloats - 1)),
+      finished_(make_room()) {
   for (std::int64_t y = 0; y < grid.tile_shape[0]; ++y) {
     row_weights_.push_back(tile_weight(weights, y, grid.tile_shape[0]));
   }
   for (std::int64_t x = 0; x < grid.tile_shape[1]; ++x) {
     column_weights_.push_back(tile_weight(weights, x, grid.tile_shape[1]));
   }
-  const std::size_t columns = grid.column_starts.size();
-  for (std::size_t r = 0; r < grid.row_starts.size(); ++r) {
-    TileRow row{std::vector<float>(static_cast<std::size_t>(grid.shape[1]), 0.0F), r,
-                static_cast<std::int64_t>(tiles_.size())};
-    const std::size_t first = tiles_.size();
-    std::int64_t covered_to = 0;
-    for (std::size_t c = 0; c < columns; ++c) {
-      if (!grid.has_tile(r, c)) continue;
-      const std::int64_t start = grid.column_starts[c];
-      const std::int64_t count = std::min(grid.tile_shape[1], grid.shape[1] - start);
-      tiles_.push_back({r, c, count, std::clamp<std::int64_t>(covered_to - start, 0, count), count, {}});
-      covered_to = start + count;
-      for (std::int64_t x = 0; x < count; ++x) {
-        row.totals[static_cast<std::size_t>(start + x)] += column_weights_[static_cast<std::size_t>(x)];
-      }
-    }
-    for (std::size_t n = first; n < tiles_.size(); ++n) {
-      Tile& tile = tiles_[n];
-      const std::int64_t start = grid.column_starts[tile.column];
-      if (n + 1 < tiles_.size()) {
-        tile.later_begin = std::min(tile.count, grid.column_starts[tiles_[n + 1].column] - start);
-      }
-      for (std::int64_t x = 0; x < tile.count; ++x) {
-        tile.shares.push_back(column_weights_[static_cast<std::size_t>(x)] /
-                              row.totals[static_cast<std::size_t>(start + x)]);
-      }
-    }
-    const auto present = [&](std::size_t k) { return grid.present.begin() + static_cast<std::ptrdiff_t>(k * columns); };
-    for (std::size_t k = 0; k < r; ++k) {
-      if (std::equal(present(r), present(r + 1), present(k))) {
-        row.pattern = rows_[k].pattern;
-        break;
-      }
-    }
-    rows_.push_back(std::move(row));
-  }
+  for (std::size_t r = 0; r < grid.row_starts.size(); ++r) add_tile_row(r);
   for (std::int64_t y = 0; y < grid.shape[0]; ++y) map_rows_.push_back(make_map_row(y));
+}
+
+void TileBlender::add_tile_row(std::size_t r) {
+  const std::size_t columns = grid_.column_starts.size();
+  TileRow row{std::vector<float>(static_cast<std::size_t>(grid_.shape[1]), 0.0F), r,
+              static_cast<std::int64_t>(tiles_.size())};
+  const std::size_t first = tiles_.size();
+  std::int64_t covered_to = 0;
+  for (std::size_t c = 0; c < columns; ++c) {
+    if (!grid_.has_tile(r, c)) continue;
+    const std::int64_t start = grid_.column_starts[c];
+    const std::int64_t count = std::min(grid_.tile_shape[1], grid_.shape[1] - start);
+    tiles_.push_back({r, c, count, std::clamp<std::int64_t>(covered_to - start, 0, count), 0, count, {}});
+    covered_to = start + count;
+    for (std::int64_t x = 0; x < count; ++x) {
+      row.totals[static_cast<std::size_t>(start + x)] += column_weights_[static_cast<std::size_t>(x)];
+    }
+  }
+  for (std::size_t n = first; n < tiles_.size(); ++n) {
+    Tile& tile = tiles_[n];
+    const std::int64_t start = grid_.column_starts[tile.column];
+    if (n + 1 < tiles_.size()) {
+      const std::int64_t next = grid_.column_starts[tiles_[n + 1].column];
+      if (next <= start + tile.count) {
+        const std::int64_t done = std::max(start + tile.done_begin, line_begin(next));
+        tile.done_end = done - start;
+        tiles_[n + 1].done_begin = done - next;
+      }
+    }
+    for (std::int64_t x = 0; x < tile.count; ++x) {
+      tile.shares.push_back(column_weights_[static_cast<std::size_t>(x)] /
+                            row.totals[static_cast<std::size_t>(start + x)]);
+    }
+  }
+  const auto present = [&](std::size_t k) { return grid_.present.begin() + static_cast<std::ptrdiff_t>(k * columns); };
+  for (std::size_t k = 0; k < r; ++k) {
+    if (std::equal(present(r), present(r + 1), present(k))) {
+      row.pattern = rows_[k].pattern;
+      break;
+    }
+  }
+  rows_.push_back(std::move(row));
 }
 
 float TileBlender::row_weight(std::size_t row, std::int64_t y) const {
@@ -127,39 +143,63 @@ std::vector<TileBlender::ColumnRun> TileBlender::uncovered_columns(const MapRow&
   return runs;
 }
 
-void TileBlender::add(std::int64_t n, TensorView<const float, 3> tile) const {
+void TileBlender::add(std::int64_t n, TensorView<const float, 3> tile) {
   const std::int64_t begin = grid_.row_starts[tiles_[static_cast<std::size_t>(n)].row];
   const std::int64_t end = std::min(begin + grid_.tile_shape[0], grid_.shape[0]);
-  for (std::int64_t y = begin; y < end; ++y) add_row(n, map_row(y), tile);
+  const std::int64_t rows = std::min(grid_.tile_shape[0], grid_.shape[0]);
+  const std::int64_t channel_stride = rows * pitch_;
+  if (strip_.data() == nullptr) {
+    strip_ = KeptMemory(static_cast<std::size_t>(map_.shape[0] * channel_stride) * sizeof(float));
+  }
+  auto* strip = static_cast<float*>(strip_.data());
+  auto* finished = static_cast<float*>(finished_.data());
+  const std::int64_t count = tiles_[static_cast<std::size_t>(n)].count;
+  for (std::int64_t y = begin; y < end; ++y) {
+    for (std::int64_t channel = 0; channel < map_.shape[0] && y + kRowsAhead < end; ++channel) {
+      prefetch_row(&tile(channel, y + kRowsAhead - begin, 0), count);
+    }
+    add_row(n, map_row(y), tile, {strip + y % rows * pitch_, channel_stride, finished});
+  }
+  end_streaming();
 }
 
-void TileBlender::add_row(std::int64_t n, const MapRow& row, TensorView<const float, 3> tile) const {
+void TileBlender::add_row(std::int64_t n, const MapRow& row, TensorView<const float, 3> tile,
+                          const Pending& pending) const {
   const Tile& t = tiles_[static_cast<std::size_t>(n)];
   const float factor = row_weight(t.row, row.y) / row.total;
   const float* shares = t.shares.data();
-  // [0, left) may overlap an earlier tile of this row, [right, count) a later one; between them the share is 1.
-  const std::int64_t left = t.earlier_end;
-  const std::int64_t right = std::max(left, t.later_begin);
+  const std::int64_t start = grid_.column_starts[t.column];
+  // The row of tiles above has the same columns present; if there is one, all of this tile has been covered before.
+  const std::int64_t covered = row.first_row == t.row ? t.earlier_end : t.count;
+  const bool is_last = row.last_row == t.row + 1;
+  const std::int64_t done = is_last ? std::max<std::int64_t>(t.done_end, 0) : 0;
   for (std::int64_t channel = 0; channel < map_.shape[0]; ++channel) {
     const float* from = &tile(channel, row.y - grid_.row_starts[t.row], 0);
-    float* to = &map_(channel, row.y, grid_.column_starts[t.column]);
+    float* to = &map_(channel, row.y, start);
     if (!row.is_uniform) {
       add_mixed_row(t, row, from, to);
       continue;
     }
-    add_shares(from, shares, factor, to, left);
-    if (row.first_row != t.row) {
-      // The row above has the same columns present, so all of this has been written before.
-      add_scaled(from + left, factor, to + left, right - left);
-      add_shares(from + right, shares + right, factor, to + right, t.count - right);
-      continue;
+    float* sums = pending.sums + channel * pending.channel_stride + start;
+    if (done > 0) {
+      float* finished = pending.finished - t.done_begin;
+      const std::int64_t summed = std::min(covered, done);
+      std::copy(sums + t.done_begin, sums, finished + t.done_begin);
+      sum_shares(sums, from, shares, factor, finished, summed);
+      write_shares(from + summed, shares + summed, factor, finished + summed, done - summed);
+      put_row(finished + t.done_begin, to + t.done_begin, done - t.done_begin);
     }
-    if (factor == 1.0F) {
-      std::memcpy(to + left, from + left, static_cast<std::size_t>(right - left) * sizeof(float));
-    } else {
-      write_scaled(from + left, factor, to + left, right - left);
-    }
-    write_shares(from + right, shares + right, factor, to + right, t.count - right);
+    const std::int64_t added = std::max(covered, done);
+    add_shares(from + done, shares + done, factor, sums + done, added - done);
+    write_shares(from + added, shares + added, factor, sums + added, t.count - added);
+  }
+}
+
+void TileBlender::put_row(const float* from, float* to, std::int64_t count) const {
+  if (streams_) {
+    stream_row(from, to, count);
+  } else {
+    std::copy(from, from + count, to);
   }
 }
 

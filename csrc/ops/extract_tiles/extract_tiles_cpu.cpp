@@ -11,6 +11,7 @@
 #include "core/area_averager.hpp"
 #include "core/mask_spread.hpp"
 #include "core/parallel_for.hpp"
+#include "core/prefetch.hpp"
 #include "core/simd.hpp"
 #include "ops/extract_tiles/extract_tiles.hpp"
 #include "ops/extract_tiles/extract_tiles_impl.hpp"
@@ -69,6 +70,7 @@ class TileWriter {
       // A lone tile's row is made in place; values are indexed by grid column.
       float* row = grid_.present.size() == 1 ? tile_row(0, 0, y) - grid_.column_starts[0] : values.data();
       if (y < grid_.shape[0]) {
+        averager_.prefetch(y + kRowsAhead, span.begin, span.end);
         averager_.average(y, span.begin, span.end, scratch, row);
         finish_row(y, span, row);
       } else {
