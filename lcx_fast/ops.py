@@ -268,7 +268,7 @@ class TileBlender:
 def release_memory() -> int:
     """Give back what is kept for the next results.
 
-    Memory of large results (4 MiB and more) is kept when their arrays are gone, at most four pieces of 256 MiB
+    Memory of large results (1 MiB and more) is kept when their arrays are gone, at most eight pieces of 256 MiB
     together, so that the next result of such a size needs none from the system, which may take its pages at any time.
 
     Returns:

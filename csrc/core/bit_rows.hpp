@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include "core/half.hpp"
+#include "core/kept_memory.hpp"
 #include "core/tensor_view.hpp"
 
 namespace lcx {
@@ -21,10 +21,12 @@ class BitRows {
       : height(rows),
         width(columns),
         row_words((columns + 63) / 64),
-        words_(std::make_unique_for_overwrite<std::uint64_t[]>(static_cast<std::size_t>(rows * row_words))) {}
+        words_(static_cast<std::size_t>(rows * row_words) * sizeof(std::uint64_t)) {}
 
-  const std::uint64_t* row(std::int64_t y) const { return words_.get() + y * row_words; }
-  std::uint64_t* row(std::int64_t y) { return words_.get() + y * row_words; }
+  const std::uint64_t* row(std::int64_t y) const {
+    return static_cast<const std::uint64_t*>(words_.data()) + y * row_words;
+  }
+  std::uint64_t* row(std::int64_t y) { return static_cast<std::uint64_t*>(words_.data()) + y * row_words; }
 
   /// Any y and x: what lies outside is background.
   bool test(std::int64_t y, std::int64_t x) const {
@@ -37,7 +39,7 @@ class BitRows {
   std::int64_t row_words;
 
  private:
-  std::unique_ptr<std::uint64_t[]> words_;
+  KeptMemory words_;
 };
 
 /// The pixels with `value >= level` (NaN is background); for stored probabilities see core/half.hpp.

@@ -45,7 +45,9 @@ Piece map_piece(std::size_t bytes) {
 
 void unmap(const Piece& piece) { munmap(piece.data, piece.bytes); }
 
-void let_kernel_take(const Piece& piece) { madvise(piece.data, piece.bytes, MADV_FREE); }
+void let_kernel_take(const Piece& piece) {
+  if (piece.bytes >= kHugePage) madvise(piece.data, piece.bytes, MADV_FREE);  // less is not worth the call
+}
 
 constexpr bool kMapsZeros = true;
 

@@ -5,15 +5,16 @@
 namespace lcx {
 
 // Note [Kept memory]
-// The kernel clears a page before it hands it out, which for a map of 54 MB takes longer than filling it. Large results
-// therefore come from here: memory that is given back is kept for the next result of its size, at most kMostKept pieces
-// of kMostKeptBytes together, the oldest being unmapped first. What is kept is marked so that the kernel may take its
-// pages whenever it needs them (MADV_FREE), so it stands in nobody's way; release_kept_memory() unmaps it at once.
-// Addresses begin at multiples of 2 MiB, and the kernel is asked for pages of that size.
+// The kernel clears a page before it hands it out, which for a map of 54 MB takes longer than filling it. Large
+// results, and the bit masks that operations work in, therefore come from here: memory that is given back is kept for
+// the next result of its size, at most kMostKept pieces of kMostKeptBytes together, the oldest being unmapped first.
+// What is kept is marked so that the kernel may take its pages whenever it needs them (MADV_FREE), so it stands in
+// nobody's way; release_kept_memory() unmaps it at once. Addresses begin at multiples of 2 MiB, and the kernel is asked
+// for pages of that size.
 
 /// Fewer bytes come from the ordinary allocator, which keeps its own.
-inline constexpr std::size_t kLeastKept = std::size_t{4} << 20;
-inline constexpr std::size_t kMostKept = 4;
+inline constexpr std::size_t kLeastKept = std::size_t{1} << 20;
+inline constexpr std::size_t kMostKept = 8;
 inline constexpr std::size_t kMostKeptBytes = std::size_t{256} << 20;
 
 /// A piece of memory, for one owner.
