@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import harness
@@ -41,18 +40,25 @@ def test_a_bar_is_held_against_the_best_of_those_it_names(bar, ratio, met):
     assert (verdict.ratio, verdict.met) == (ratio, met)
 
 
-def test_candidates_take_turns_and_missing_ones_are_named():
-    order = []
-    candidates = {
-        "lcx_fast": lambda: order.append("ours") or time.sleep(3e-3),
-        "peer": lambda: order.append("theirs") or time.sleep(6e-3),
-        "absent": Missing("not installed"),
-    }
-    found = compare("job", "case", candidates, floor=lambda: time.sleep(3e-3), rounds=4, bars=[at_most(1)])
-    assert order[4:] == ["ours", "theirs"] * 4
+def test_candidates_take_turns_and_missing_ones_are_named(monkeypatch):
+    order, now = [], [0.0]
+    monkeypatch.setattr(harness.time, "perf_counter", lambda: now[0])
+
+    def takes(milliseconds, name=None):
+        def call():
+            order.append(name)
+            now[0] += 1e-3 * milliseconds
+
+        return call
+
+    candidates = {"lcx_fast": takes(30, "ours"), "peer": takes(60, "theirs"), "absent": Missing("not installed")}
+    bars = [at_most(1), at_most(2.1, FLOOR), at_most(1.9, FLOOR)]
+    found = compare("job", "case", candidates, floor=takes(15), rounds=4, bars=bars)
+    assert [name for name in order[-12:] if name] == ["ours", "theirs"] * 4
     assert found.missing == {"absent": "not installed"}
-    assert found.verdicts[0].met
-    assert found.timings[1].median >= 6.0 and found.timings[1].rounds == 4
+    assert [verdict.met for verdict in found.verdicts] == [True, True, False]
+    assert [timing.median for timing in found.timings] == pytest.approx([30, 60])
+    assert found.timings[1].rounds == 4
     assert "absent missing (not installed)" in harness.table([found])
 
 

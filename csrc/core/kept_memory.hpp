@@ -8,9 +8,9 @@ namespace lcx {
 // The kernel clears a page before it hands it out, which for a map of 54 MB takes longer than filling it. Large
 // results, and the bit masks that operations work in, therefore come from here: memory that is given back is kept for
 // the next result of its size, at most kMostKept pieces of kMostKeptBytes together, the oldest being unmapped first.
-// What is kept is marked so that the kernel may take its pages whenever it needs them (MADV_FREE), so it stands in
-// nobody's way; release_kept_memory() unmaps it at once. Addresses begin at multiples of 2 MiB, and the kernel is asked
-// for pages of that size.
+// What is kept is marked so that the kernel may take its pages whenever it needs them (MADV_FREE; not what
+// is under 2 MiB), so it stands in nobody's way; release_kept_memory() unmaps it at once. Addresses begin at multiples
+// of 2 MiB, and the kernel is asked for pages of that size.
 
 /// Fewer bytes come from the ordinary allocator, which keeps its own.
 inline constexpr std::size_t kLeastKept = std::size_t{1} << 20;
