@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
 from training_samples import make_samples, tiny_config
 
 from training.annotation import IGNORED
+from training.objective import TrainingImage, image_loss
 from training.prepare import Sample
 from training.self_training import SelfTraining, lesion_labels, otsu_threshold, relabelled
 from training.train import RunOptions, Trainer
 
-SETTINGS = SelfTraining(0.3, 0.25, evidence_network=0.5, evidence_brightness=1.0, evidence_depth=1.5)
+SETTINGS = SelfTraining(0.3, 0.25, 0.5, evidence_network=0.5, evidence_brightness=1.0, evidence_depth=1.5)
 
 
 def sample(labels: np.ndarray, image: np.ndarray | None = None) -> Sample:
@@ -88,6 +89,48 @@ def test_what_may_be_odd_about_outlines() -> None:
     assert np.array_equal(found == 3, labels == 3)  # outside the breast
     assert 0 < (found == 1).sum() < 100
     assert not ((found > 0) & (labels <= 0)).any()
+
+
+def test_calcification_clusters_keep_their_outlines_and_the_loose_terms() -> None:
+    cluster = replace(sample(disk((40, 40), (20, 20), 12)), calcification_only=True)
+    found = lesion_labels(cluster, np.full(cluster.labels.shape, 0.5, np.float32), SETTINGS)
+    assert np.array_equal(found, cluster.labels)
+
+    config = tiny_config()
+    view = TrainingImage(
+        image=torch.from_numpy(cluster.image), breast=torch.from_numpy(cluster.breast), calcification_only=True,
+        labels=torch.from_numpy(cluster.labels.astype(np.int64)), pathology="malignant", annotated=True,
+        outlined_px=float((cluster.labels > 0).sum()),
+    )  # fmt: skip
+
+    def terms(view: TrainingImage) -> set[str]:
+        found = image_loss(torch.zeros(2, 40, 40), torch.zeros(2, 3), view, progress=0.9, config=config)
+        return {name.removeprefix("abnormal/") for name in found if name.startswith("abnormal/")}
+
+    assert config.is_self_training(0.9)
+    assert {"inside", "outside", "hard"} < terms(view) and not {"bce", "dice", "size"} & terms(view)
+    assert {"bce", "dice"} < terms(replace(view, calcification_only=False))
+
+
+def test_the_classification_term_keeps_its_share() -> None:
+    config = tiny_config()
+    labels = disk((40, 40), (20, 20), 12)
+    view = TrainingImage(
+        image=torch.full((40, 40), 0.3), breast=torch.ones(40, 40, dtype=torch.bool), calcification_only=False,
+        labels=torch.from_numpy(labels.astype(np.int64)), pathology="malignant", annotated=True,
+        outlined_px=float(labels.sum()),
+    )  # fmt: skip
+
+    def weight(progress: float, share: float) -> float:
+        s3 = replace(config.loss.self_training, self_training_class=share)
+        changed = replace(config, loss=replace(config.loss, self_training=s3))
+        terms = image_loss(torch.zeros(2, 40, 40), torch.zeros(2, 3), view, progress=progress, config=changed)
+        return float(terms.get("malignant/class", torch.zeros(())))
+
+    assert weight(0.9, 1.0) > 0
+    assert weight(0.0, 0.25) == weight(0.0, 1.0)
+    assert weight(0.9, 0.25) == pytest.approx(weight(0.9, 1.0) / 4)
+    assert weight(0.9, 0.0) == 0
 
 
 def test_kept_labels_are_read_and_not_made_again(tmp_path: Path) -> None:

@@ -75,6 +75,10 @@ class Config:
         # A hair before the epoch's first step: progress is a quotient, and rounded.
         return start < 1.0 and progress > math.ceil(start * epochs) / epochs - 1e-9
 
+    def class_share(self, progress: float) -> float:
+        """The share of its weight that the classification term has at ``progress``."""
+        return self.loss.self_training.self_training_class if self.is_self_training(progress) else 1.0
+
     def to_document(self) -> dict[str, Any]:
         """The document that parse_config reads back to an equal Config (through JSON, too)."""
         document = asdict(self)

@@ -59,7 +59,8 @@ def image_loss(
 ) -> dict[str, Tensor]:
     """All weighted terms of one image at ``progress`` in 0..1 of the training; their sum is its loss.
 
-    In the stages S1 and S2 the outlines are loose; in S3 they are what training.self_training made of them, and true.
+    In the stages S1 and S2 the outlines are loose; in S3 they are what training.self_training made of them, and true,
+    but for calcification clusters: those stay loose to the end.
 
     The abnormal map learns every outline. The malignant map learns the malignant outlines only; where there is
     none its A is empty, so that the strict penalty falls on the whole breast. In a malignant image it ignores the
@@ -72,7 +73,7 @@ def image_loss(
     if not bool(found.breast.any()):
         return {}
     map_terms, targets = _loose_outline_terms, config.loss.schedule.at(progress)
-    if config.is_self_training(progress):
+    if has_true_outlines(view, progress=progress, config=config):
         map_terms, targets = _true_outline_terms, config.loss.schedule.at(1.0)
     terms: dict[str, Tensor] = {}
     if view.annotated:
@@ -80,8 +81,13 @@ def image_loss(
     if view.pathology != "unknown":
         seen = malignant_zones(found, view, config)
         terms |= map_terms(logits[MALIGNANT], seen, view, targets, config, prefix="malignant")
-    terms |= class_terms(logits, pooling_weights, view, found, config=config)
+    terms |= class_terms(logits, pooling_weights, view, found, progress=progress, config=config)
     return terms
+
+
+def has_true_outlines(view: TrainingImage, *, progress: float, config: Config) -> bool:
+    """Whether the view's outlines are lesions found by S3, to be learnt as they are."""
+    return config.is_self_training(progress) and not view.calcification_only
 
 
 def malignant_zones(found: Zones, view: TrainingImage, config: Config) -> Zones:
@@ -102,6 +108,7 @@ def class_terms(
     view: TrainingImage,
     found: Zones,
     *,
+    progress: float,
     config: Config,
     pool: Pool = image_logit,
 ) -> dict[str, Tensor]:
@@ -112,6 +119,9 @@ def class_terms(
         pool: the image score from one map's logits over the breast and its pooling weights.
     """
     terms: dict[str, Tensor] = {}
+    share = config.class_share(progress)
+    if share == 0:
+        return terms
     malignant, known = view.pathology == "malignant", view.pathology != "unknown"
     for name, index, weight, positive in (
         ("malignant", MALIGNANT, 1.0, malignant),
@@ -126,7 +136,7 @@ def class_terms(
                 r=config.pooling.lse_r,
                 top_fraction=config.pooling.top_fraction,
             )
-            terms[f"{name}/class"] = weight * losses.classification_loss(score, float(positive))
+            terms[f"{name}/class"] = share * weight * losses.classification_loss(score, float(positive))
     return terms
 
 

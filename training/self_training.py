@@ -36,14 +36,17 @@ Floats = NDArray[np.float64]
 class SelfTraining:
     """When stage S3 starts, and what it believes.
 
-    self_training_from: share of the training before it; 1 means never. self_training_strict: share of its weight that
-    the strict penalty keeps. evidence_*: weights of what speaks for a pixel of an outline, each counted in standard
-    deviations within the outline: the network's logit, the smoothed grey value, the distance to the outline's edge.
-    All weights 0 say that the outlines are the lesions already.
+    self_training_from: share of the training before it; 1 means never. self_training_strict, self_training_class:
+    share of its weight that the strict penalty and the classification term keep. The class has been learnt by then,
+    and its gradient, which falls on the strongest pixels of the maps, keeps them from following a boundary (measured:
+    training/experiments/README.md). evidence_*: weights of what speaks for a pixel of an outline, each counted in
+    standard deviations within the outline: the network's logit, the smoothed grey value, the distance to the outline's
+    edge. All weights 0 say that the outlines are the lesions already.
     """
 
     self_training_from: float
     self_training_strict: float
+    self_training_class: float
     evidence_network: float
     evidence_brightness: float
     evidence_depth: float
@@ -56,6 +59,8 @@ class SelfTraining:
 def lesion_labels(sample: Sample, probability: NDArray[np.float32], settings: SelfTraining) -> NDArray[np.int16]:
     """The sample's outlines replaced by the lesions found in them.
 
+    Outlines of calcification clusters stay: they hold specks, not one dense part (see training.objective).
+
     Args:
         sample: labels k > 0 are its loose outlines.
         probability: float32 [H, W], the abnormal map.
@@ -65,7 +70,7 @@ def lesion_labels(sample: Sample, probability: NDArray[np.float32], settings: Se
         int16 [H, W]: k where lesion k is, the sample's negative labels where they are, 0 elsewhere.
     """
     labels = sample.labels
-    if not any(settings.weights):
+    if not any(settings.weights) or sample.calcification_only:
         return labels
     brightness = _smoothed(sample.image, sample.breast, sigma=SMOOTHING_MM / sample.spacing_mm)
     p = np.clip(probability.astype(np.float64), _LEAST_PROBABILITY, 1.0 - _LEAST_PROBABILITY)

@@ -12,7 +12,7 @@ from training import baseline_losses, losses
 from training.annotation import IGNORED, Zones, zones
 from training.config import Config
 from training.experiments.arms import Arm
-from training.objective import ABNORMAL, MALIGNANT, Pool, TrainingImage, class_terms, image_loss
+from training.objective import ABNORMAL, MALIGNANT, Pool, TrainingImage, class_terms, has_true_outlines, image_loss
 from training.pooling import generalised_mean_logit, image_logit
 
 # The barrier's t at the start and at the end of the training, growing by equal factors between.
@@ -53,7 +53,7 @@ def _method(
     terms = image_loss(logits, pooling_weights, view, progress=progress, config=config)
     if arm.strict != "penalty":
         terms = {name: value for name, value in terms.items() if not name.endswith(("/outside", "/hard"))}
-    if arm.strict == "barrier" and not config.is_self_training(progress):
+    if arm.strict == "barrier" and not has_true_outlines(view, progress=progress, config=config):
         low, high = _BARRIER_SHARPNESS
         sharpness = low * (high / low) ** progress
         terms |= _both_maps(
@@ -68,7 +68,8 @@ def _method(
         terms = {name: value for name, value in terms.items() if not name.endswith("/class")}
     if arm.classify and arm.pooling != "lse":
         found = zones(view.labels, view.breast, ring_px=config.data.ring_mm / config.data.pixel_spacing_mm)
-        terms |= class_terms(logits, pooling_weights, view, found, config=config, pool=_POOLS[arm.pooling])
+        pool = _POOLS[arm.pooling]
+        terms |= class_terms(logits, pooling_weights, view, found, progress=progress, config=config, pool=pool)
     return terms
 
 
