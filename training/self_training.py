@@ -21,7 +21,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from training.prepare import Sample
 
 #: Grey values are smoothed by this before they count as evidence.
-SMOOTHING_MM = 1.0
+SMOOTHING_MM = 0.5
 #: Probabilities count no further than this from 0 and 1.
 _LEAST_PROBABILITY = 1e-4
 _OTSU_BINS = 128

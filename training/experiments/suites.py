@@ -19,10 +19,19 @@ ABLATION_ARMS = (
     "no_depth",
     "no_brightness",
     "network_alone",
+    "full_classification",
+    "strict_self_training",
     "log_barrier",
     "generalised_mean",
 )
-SELF_TRAINING_ARMS = ("no_self_training", "no_depth", "no_brightness", "network_alone")
+SELF_TRAINING_ARMS = (
+    "no_self_training",
+    "no_depth",
+    "no_brightness",
+    "network_alone",
+    "full_classification",
+    "strict_self_training",
+)
 SEEDS = (1, 2, 3)
 
 
