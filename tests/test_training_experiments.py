@@ -130,7 +130,7 @@ def test_settings_of_the_method_do_not_touch_the_other_arms() -> None:
 
 @pytest.mark.parametrize("name", [name for name, arm in ARMS.items() if arm.objective != "brightness"])
 @pytest.mark.parametrize("pathology", ["malignant", "benign", "normal"])
-@pytest.mark.parametrize("progress", [0.25, 0.95])
+@pytest.mark.parametrize("progress", [0.15, 0.95])
 def test_every_arm_has_a_finite_loss_and_gradient(name: str, pathology: str, progress: float) -> None:
     logits = torch.from_numpy(np.random.default_rng(5).normal(0, 1, (2, 48, 40))).requires_grad_()
     pooling = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
@@ -145,7 +145,7 @@ def test_every_arm_has_a_finite_loss_and_gradient(name: str, pathology: str, pro
 def test_ablations_leave_out_what_they_name() -> None:
     logits, pooling, seen = torch.zeros(2, 48, 40), torch.zeros(2, 3), view(case(1))
 
-    def terms(name: str, progress: float = 0.25) -> set[str]:
+    def terms(name: str, progress: float = 0.15) -> set[str]:
         config = ARMS[name].apply(read_document("cdd_cesm"), seed=1)
         found = arm_loss(logits, pooling, seen, arm=ARMS[name], config=config, progress=progress)
         return {term.split("/")[1] for term in found}
