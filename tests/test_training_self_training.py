@@ -12,13 +12,13 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("scipy")
 
-from training_samples import make_samples, tiny_config
+from training_samples import make_samples, tiny_config  # noqa: E402
 
-from training.annotation import IGNORED
-from training.objective import TrainingImage, image_loss
-from training.prepare import Sample
-from training.self_training import SelfTraining, lesion_labels, otsu_threshold, relabelled
-from training.train import RunOptions, Trainer
+from training.annotation import IGNORED  # noqa: E402
+from training.objective import TrainingImage, image_loss  # noqa: E402
+from training.prepare import Sample  # noqa: E402
+from training.self_training import SelfTraining, lesion_labels, otsu_threshold, relabelled  # noqa: E402
+from training.train import RunOptions, Trainer  # noqa: E402
 
 SETTINGS = SelfTraining(0.3, 0.25, 0.5, evidence_network=0.5, evidence_brightness=1.0, evidence_depth=1.5)
 
