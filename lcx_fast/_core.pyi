@@ -576,5 +576,5 @@ def trace_contours(
     mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex, stream: typing.Any = None
 ) -> tuple: ...
 
-has_cuda: bool = False
+has_cuda: bool = True
 tensorrt_major: int = 0

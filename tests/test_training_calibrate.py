@@ -20,7 +20,7 @@ from training_samples import make_sample  # noqa: E402
 import lcx_fast  # noqa: E402
 from lcx_fast import InvalidArgument  # noqa: E402
 from lcx_fast.model import read_model_spec  # noqa: E402
-from training import calibrate, quantise  # noqa: E402
+from training import calibrate, command, quantise  # noqa: E402
 from training.export import read_metadata, save_with_metadata  # noqa: E402
 from training.model_file import open_engine, predict_samples  # noqa: E402
 from training.prepare import Sample  # noqa: E402
@@ -118,7 +118,7 @@ def test_samples_of_another_spacing_are_refused(model: Path, samples: list[Sampl
 def test_the_command_measures_in_place(
     model: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(calibrate, "load_samples", lambda *arguments, **named: samples)
+    monkeypatch.setattr(command, "load_samples", lambda *arguments, **named: samples)
     assert calibrate.main(["--model", str(model), "--data", "drawn", "--draws", "20"]) == 0
     assert json.loads(capsys.readouterr().out)["calibration"]["image"]["slope"] > 0
     assert read_model_spec(model).default_operating_point == "balanced"
@@ -129,7 +129,7 @@ def test_the_command_measures_in_place(
 def test_int8_is_written_into_the_file_and_runs_in_every_engine(
     model: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(quantise, "load_samples", lambda *arguments, **named: samples)
+    monkeypatch.setattr(command, "load_samples", lambda *arguments, **named: samples)
     with pytest.raises(InvalidArgument, match="no int8 form"):
         lcx_fast.load_model(model, precision="int8")
     graph = onnx.load(str(model)).graph
@@ -159,7 +159,7 @@ def test_int8_is_written_into_the_file_and_runs_in_every_engine(
 def test_an_int8_form_that_differs_is_not_kept(
     model: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(quantise, "load_samples", lambda *arguments, **named: samples)
+    monkeypatch.setattr(command, "load_samples", lambda *arguments, **named: samples)
     arguments = ["--model", str(model), "--data", "drawn", "--images", "8"]
     assert quantise.main(arguments) == 0 and "int8" in read_metadata(model)
     monkeypatch.setattr(quantise, "MIN_MASK_IOU", 1.1)

@@ -16,7 +16,7 @@ from PIL import Image  # noqa: E402
 from test_training_calibrate import drawn_sample  # noqa: E402
 
 from lcx_fast.model import model_path, read_model_spec  # noqa: E402
-from training import model_card  # noqa: E402
+from training import command, model_card  # noqa: E402
 from training.calibrate import measured_metadata  # noqa: E402
 from training.export import save_with_metadata  # noqa: E402
 from training.model_file import open_engine, predict_samples  # noqa: E402
@@ -45,7 +45,7 @@ def model(tmp_path: Path, samples: list[Sample]) -> Path:
 def test_the_card_and_its_pictures(
     model: Path, samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_card, "load_samples", lambda *arguments, **named: samples)
+    monkeypatch.setattr(command, "load_samples", lambda *arguments, **named: samples)
     card, pictures = tmp_path / "run" / "CARD.md", tmp_path / "run" / "failures"
     pictures.mkdir(parents=True)
     arguments = ["--model", str(model), "--data", "drawn", "--output", str(card), "--pictures", str(pictures)]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,12 @@ from lcx_fast.decision import OPERATING_POINTS
 from lcx_fast.errors import InvalidArgument
 from lcx_fast.evaluation import Matches, fit_platt, logit, match_lesions, operating_points, score_at_rate
 from lcx_fast.model import SCHEMA_VERSION, ModelSpec, read_model_spec
-from training.command import one_line_errors
+from training.command import add_dataset_options, given_samples, one_line_errors
 from training.evaluate import Prediction, lesion_results, measure, validation_samples
 from training.export import read_metadata, save_with_metadata
 from training.metrics import FROC_MINIMUM_IOU
 from training.model_file import open_engine, predict_samples
 from training.prepare import Sample
-from training.prepared import load_samples
 
 #: The image's threshold keeps at least this sensitivity or specificity on the validation images.
 IMAGE_TARGET = 0.95
@@ -144,15 +142,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m training.calibrate", description="Figures, calibration and operating points into a model file."
     )
     parser.add_argument("--model", type=Path, required=True, help="the .onnx file, changed in place")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the dataset")
-    parser.add_argument("--dataset", help="its layout; found out if not given")
-    parser.add_argument("--cache", type=Path, help="folder of prepared images (default: made and removed)")
+    add_dataset_options(parser, data="folder of the dataset")
     parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws")
     options = parser.parse_args(arguments)
     spec = read_model_spec(options.model)
-    with tempfile.TemporaryDirectory() as folder:
-        cache = options.cache or Path(folder) / "cache"
-        samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
+    samples = given_samples(options, spec)
     chosen = validation_samples(samples, resampled=True)
     if not chosen:
         raise ValueError(f"{options.data}: no validation image")

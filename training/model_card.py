@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,11 @@ from PIL import Image, ImageDraw
 
 from lcx_fast.evaluation import find_detections
 from lcx_fast.model import ModelSpec, read_model_spec
-from training.command import one_line_errors
+from training.command import add_dataset_options, given_samples, one_line_errors
 from training.evaluate import Prediction, lesion_results, validation_samples
 from training.export import read_metadata
 from training.metrics import FROC_MINIMUM_IOU
 from training.model_file import open_engine, predict_samples
-from training.prepared import load_samples
 
 _LESION_FIGURES = (
     ("ap_iou50", "AP at IoU 0.5"),
@@ -167,9 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 bad input."""
     parser = argparse.ArgumentParser(prog="python -m training.model_card", description="Write a model's card.")
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the dataset, for the pictures")
-    parser.add_argument("--dataset", help="its layout; found out if not given")
-    parser.add_argument("--cache", type=Path, help="folder of prepared images (default: made and removed)")
+    add_dataset_options(parser, data="folder of the dataset, for the pictures")
     parser.add_argument("--notes", type=Path, default=NOTES, help="Markdown with the places to fill in")
     parser.add_argument("--output", type=Path, required=True, help="the card")
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the pictures")
@@ -178,9 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spec = read_model_spec(options.model)
     if not spec.operating_points:
         raise ValueError(f"{options.model}: not measured yet; `python -m training.calibrate`")
-    with tempfile.TemporaryDirectory() as folder:
-        cache = options.cache or Path(folder) / "cache"
-        samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
+    samples = given_samples(options, spec)
     engine = open_engine(options.model, "auto", "auto")
     predictions = predict_samples(spec, engine.infer, validation_samples(samples, resampled=True))
     options.pictures.mkdir(parents=True, exist_ok=True)

@@ -30,14 +30,13 @@ from lcx_fast.model import ModelSpec, read_model_spec
 from lcx_fast.onnx_int8 import Quantisation
 from training import metrics
 from training.calibrate import calibrate, described
-from training.command import one_line_errors
+from training.command import add_dataset_options, given_samples, one_line_errors
 from training.evaluate import Prediction, lesion_results, validation_samples
 from training.export import read_metadata, save_with_metadata
 from training.model_file import open_engine, predict_samples
 from training.onnx_graph import INPUT, OUTPUT
 from training.parity import mask_iou
 from training.prepare import Sample
-from training.prepared import load_samples
 
 #: A quantised model is good enough from here on.
 MIN_MASK_IOU = 0.97
@@ -124,18 +123,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 written, 1 not good enough (the file then has no int8 form), 2 bad input."""
     parser = argparse.ArgumentParser(prog="python -m training.quantise", description="Give a model an int8 form.")
     parser.add_argument("--model", type=Path, required=True, help="the .onnx file, changed in place")
-    parser.add_argument("--data", type=Path, required=True, help="folder of the dataset it was trained on")
-    parser.add_argument("--dataset", help="its layout; found out if not given")
-    parser.add_argument("--cache", type=Path, help="folder of prepared images (default: made and removed)")
+    add_dataset_options(parser, data="folder of the dataset it was trained on")
     parser.add_argument("--images", type=int, default=CALIBRATION_IMAGES, help="training images to measure ranges on")
     parser.add_argument(
         "--keep-float", default=KEEP_FLOAT, metavar="PATTERN", help="names of convolutions that stay in float"
     )
     options = parser.parse_args(arguments)
     spec = read_model_spec(options.model)
-    with tempfile.TemporaryDirectory() as folder:
-        cache = options.cache or Path(folder) / "cache"
-        samples = load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
+    samples = given_samples(options, spec)
     chosen = validation_samples(samples, resampled=True)
     tiles = calibration_tiles(spec, samples, count=options.images)
     ranges = measure_ranges(options.model, tiles, keep_float=options.keep_float).to_dict()

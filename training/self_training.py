@@ -70,7 +70,7 @@ def lesion_labels(sample: Sample, probability: NDArray[np.float32], settings: Se
         int16 [H, W]: k where lesion k is, the sample's negative labels where they are, 0 elsewhere.
     """
     labels = sample.labels
-    if not any(settings.weights) or sample.calcification_only:
+    if _keeps_outlines(sample, settings):
         return labels
     brightness = _smoothed(sample.image, sample.breast, sigma=SMOOTHING_MM / sample.spacing_mm)
     p = np.clip(probability.astype(np.float64), _LEAST_PROBABILITY, 1.0 - _LEAST_PROBABILITY)
@@ -90,14 +90,22 @@ def lesion_labels(sample: Sample, probability: NDArray[np.float32], settings: Se
 def relabelled(samples: Sequence[Sample], predictor: Predictor, settings: SelfTraining, path: Path) -> list[Sample]:
     """The samples with ``lesion_labels``, kept in ``path`` so that a resumed run goes on with the same ones."""
     if not any(settings.weights):
-        return list(samples)  # the network need not be asked
+        return list(samples)
     if not path.is_file():
-        maps = {f"labels{i}": lesion_labels(s, predictor(s), settings) for i, s in enumerate(samples)}
+        maps = {
+            f"labels{i}": s.labels if _keeps_outlines(s, settings) else lesion_labels(s, predictor(s), settings)
+            for i, s in enumerate(samples)
+        }
         temporary = path.with_suffix(".tmp.npz")
         np.savez_compressed(temporary, **maps)  # type: ignore[arg-type]
         temporary.rename(path)
     with np.load(path, allow_pickle=False) as arrays:
         return [replace(sample, labels=arrays[f"labels{i}"]) for i, sample in enumerate(samples)]
+
+
+def _keeps_outlines(sample: Sample, settings: SelfTraining) -> bool:
+    """Whether there is nothing to look for, so that the network need not be asked."""
+    return not any(settings.weights) or sample.calcification_only or not bool((sample.labels > 0).any())
 
 
 def otsu_threshold(values: Floats) -> float:

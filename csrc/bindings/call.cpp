@@ -2,7 +2,6 @@
 
 #include <pybind11/stl.h>
 
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -100,19 +99,12 @@ std::string readable(const std::string& dtype) {
   }
 }
 
-py::array kept_array(KeptMemory memory, const std::vector<py::ssize_t>& shape, const std::string& dtype, bool zeroed) {
-  const py::dtype type(dtype);
+py::array kept_array(KeptMemory memory, const std::vector<py::ssize_t>& shape, const std::string& dtype) {
   auto owner = std::make_unique<KeptMemory>(std::move(memory));
   void* data = owner->data();
-  if (zeroed && !owner->is_zero()) {
-    std::size_t bytes = static_cast<std::size_t>(type.itemsize());
-    for (const py::ssize_t extent : shape) bytes *= static_cast<std::size_t>(extent);
-    const py::gil_scoped_release release;
-    std::memset(data, 0, bytes);
-  }
   const py::capsule keeper(owner.get(), [](void* kept) { delete static_cast<KeptMemory*>(kept); });
   owner.release();
-  return py::array(type, shape, {}, data, keeper);
+  return py::array(py::dtype(dtype), shape, {}, data, keeper);
 }
 
 Call::Call(const py::object& stream) {

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <utility>
@@ -91,8 +92,8 @@ std::size_t dense_bytes(const std::array<std::int64_t, Rank>& shape) {
   return bytes;
 }
 
-/// A dense NumPy array that owns this memory, cleared if asked for (Note [Kept memory]).
-py::array kept_array(KeptMemory memory, const std::vector<py::ssize_t>& shape, const std::string& dtype, bool zeroed);
+/// A dense NumPy array that owns this memory (Note [Kept memory]).
+py::array kept_array(KeptMemory memory, const std::vector<py::ssize_t>& shape, const std::string& dtype);
 
 class Call {
  public:
@@ -131,8 +132,12 @@ class Call {
     }
     if (const std::size_t bytes = dense_bytes<T>(shape); bytes >= kLeastKept) {
       KeptMemory memory(bytes);
+      if (zeroed && !memory.is_zero()) {
+        const py::gil_scoped_release release;
+        std::memset(memory.data(), 0, bytes);
+      }
       result.view = {static_cast<T*>(memory.data()), shape};
-      result.numpy = kept_array(std::move(memory), std::vector<py::ssize_t>(shape.begin(), shape.end()), dtype, zeroed);
+      result.numpy = kept_array(std::move(memory), std::vector<py::ssize_t>(shape.begin(), shape.end()), dtype);
       return result;
     }
     const py::module_ numpy = py::module_::import("numpy");

@@ -11,10 +11,10 @@
 #include <sys/mman.h>
 #endif
 
+#include "core/large_pages.hpp"
+
 namespace lcx {
 namespace {
-
-constexpr std::size_t kHugePage = std::size_t{2} << 20;
 
 constexpr std::align_val_t kSmallAlignment{64};
 
@@ -29,24 +29,23 @@ constexpr std::size_t kPage = 4096;
 
 std::size_t rounded(std::size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-// Mapped with room to spare, and cut to where a huge page begins.
+// Mapped with room to spare, and cut to where a large page begins.
 Piece map_piece(std::size_t bytes) {
   void* mapped =
-      mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      mmap(nullptr, bytes + kLargePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapped == MAP_FAILED) throw std::bad_alloc();
-  const std::size_t spare = (kHugePage - reinterpret_cast<std::uintptr_t>(mapped) % kHugePage) % kHugePage;
+  const std::size_t spare = (kLargePage - reinterpret_cast<std::uintptr_t>(mapped) % kLargePage) % kLargePage;
   char* data = static_cast<char*>(mapped) + spare;
   if (spare > 0) munmap(mapped, spare);
-  munmap(data + bytes, kHugePage - spare);
-  // Whole ones only: the end of a result is no reason to fill 2 MiB. Refused where the system has none: no matter.
-  madvise(data, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  munmap(data + bytes, kLargePage - spare);
+  prefer_large_pages(data, bytes);
   return {data, bytes};
 }
 
 void unmap(const Piece& piece) { munmap(piece.data, piece.bytes); }
 
 void let_kernel_take(const Piece& piece) {
-  if (piece.bytes >= kHugePage) madvise(piece.data, piece.bytes, MADV_FREE);  // less is not worth the call
+  if (piece.bytes >= kLargePage) madvise(piece.data, piece.bytes, MADV_FREE);  // less is not worth the call
 }
 
 constexpr bool kMapsZeros = true;

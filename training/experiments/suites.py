@@ -10,20 +10,6 @@ from training.experiments.runs import Run
 MAIN_ARMS = ("coarse_bce_dice", "method", "detailed_bce_dice")
 BASELINE_ARMS = ("brightness", "gce_dice", "boxinst")
 SWEEP_ARMS = ("floor_15", "method", "floor_55", "floor_70")  # the method's own floor is .40
-ABLATION_ARMS = (
-    "no_strict_penalty",
-    "no_size_floor",
-    "no_pairwise",
-    "no_classification",
-    "no_self_training",
-    "no_depth",
-    "no_brightness",
-    "network_alone",
-    "full_classification",
-    "strict_self_training",
-    "log_barrier",
-    "generalised_mean",
-)
 SELF_TRAINING_ARMS = (
     "no_self_training",
     "no_depth",
@@ -31,6 +17,15 @@ SELF_TRAINING_ARMS = (
     "network_alone",
     "full_classification",
     "strict_self_training",
+)
+ABLATION_ARMS = (
+    "no_strict_penalty",
+    "no_size_floor",
+    "no_pairwise",
+    "no_classification",
+    *SELF_TRAINING_ARMS,
+    "log_barrier",
+    "generalised_mean",
 )
 SEEDS = (1, 2, 3)
 
