@@ -103,7 +103,7 @@ py::dict count_all() {
 void bind_emulation(py::module_& module) {
   py::module_ own = module.def_submodule("emulation", "CUDA on the CPU; see tests/cuda_on_cpu/README.md.");
   own.def("set_schedule", &choose, py::arg("kind"), py::arg("seed") = 0);
-  own.def("reset", &reset, "Forget a sticky error and all work not yet done.");
+  own.def("reset", &reset, "Do the work that waits, then forget captures and errors.");
   own.def("forbid_conditional_nodes", &forbid_conditional_nodes, py::arg("forbidden"));
   own.def("counters", &count_all);
   own.def("malloc", &allocate, py::arg("bytes"), py::arg("device") = 0);

@@ -138,6 +138,7 @@ bool capture_forbids(CudaStream* stream) {
 
 void reset() {
   const std::lock_guard lock(mutex());
+  drain_everything();  // what waits may be memory to be freed
   for_each_stream([](CudaStream* stream) {
     stream->done = stream->asked;
     stream->queue.clear();

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <map>
 #include <sstream>
+#include <vector>
 
 #include "cuda_on_cpu/guard.hpp"
 #include "cuda_on_cpu/scheduler.hpp"
@@ -34,21 +35,36 @@ std::map<char*, Region> regions;  // by start of the data
 std::map<char*, std::size_t> pinned;
 MemoryUse use;
 int open_count = 0;
+std::vector<char*> opened;  // keys of the regions that may be touched now
 struct sigaction earlier{};
 
 void protect(const Region& region, bool open) {
   mprotect(region.pages, region.page_bytes, open ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
+// A region opens at its first touch: a launch meets few of the many there are.
+bool open_at(const char* at) {
+  if (open_count == 0) return false;
+  for (const auto& [data, region] : regions) {
+    if (at < region.pages || at >= region.pages + region.page_bytes) continue;
+    if (std::find(opened.begin(), opened.end(), data) != opened.end()) return false;
+    protect(region, true);
+    opened.push_back(data);
+    return true;
+  }
+  return false;
+}
+
 // A thread of a kernel ends its grid, with cudaErrorIllegalAddress; the host stops. The switch out of the handler is
 // sound: the fault is synchronous and the fiber's stack is never used again.
 void on_fault(int signal, siginfo_t* info, void* context) {
+  const auto* at = static_cast<const char*>(info->si_addr);
+  if (open_at(at)) return;
   if (in_kernel()) {
     std::ostringstream message;
     message << "illegal address " << info->si_addr << " in " << describe_current();
     fail(message.str());
   }
-  const auto* at = static_cast<const char*>(info->si_addr);
   for (const auto& [data, region] : regions) {
     if (at < region.pages - kPage || at >= region.pages + region.page_bytes + kPage) continue;
     std::fprintf(stderr, "cuda_on_cpu: the host touches device memory at %p\n", info->si_addr);
@@ -116,7 +132,7 @@ void* allocate_device(std::size_t bytes, int device) {
   std::memset(pages, kFill, page_bytes);
   poison(pages, page_bytes);
   unpoison(data, bytes);
-  if (open_count == 0) protect(region, false);
+  protect(region, false);
   regions[data] = region;
   use.bytes += bytes;
   ++use.live;
@@ -129,6 +145,7 @@ bool free_device(void* data) {
   if (found == regions.end()) return false;
   const Region region = found->second;
   regions.erase(found);
+  std::erase(opened, region.allocation.data);
   use.bytes -= region.allocation.bytes;
   --use.live;
   protect(region, true);
@@ -171,14 +188,12 @@ bool is_pinned(const void* address) {
   return at < data + bytes;
 }
 
-DeviceAccess::DeviceAccess() {
-  if (open_count++ > 0) return;
-  for (const auto& [data, region] : regions) protect(region, true);
-}
+DeviceAccess::DeviceAccess() { ++open_count; }
 
 DeviceAccess::~DeviceAccess() {
   if (--open_count > 0) return;
-  for (const auto& [data, region] : regions) protect(region, false);
+  for (char* data : opened) protect(regions.at(data), false);
+  opened.clear();
 }
 
 MemoryUse memory_use() { return use; }

@@ -29,7 +29,7 @@ void* allocate_pinned(std::size_t bytes);
 bool free_pinned(void* data);
 bool is_pinned(const void* address);
 
-/// While one of these lives, device memory may be touched.
+/// While one of these lives, device memory may be touched: what is touched opens, and is closed again at the end.
 class DeviceAccess {
  public:
   DeviceAccess();

@@ -179,7 +179,7 @@ namespace cuda_on_cpu {
 constexpr int kDevices = 2;
 
 void set_schedule(Schedule schedule);
-/// Forgets a sticky error and all work not yet done.
+/// Does the work that waits, then forgets captures and errors.
 void reset();
 /// The words of the last failed kernel.
 std::string last_message();
