@@ -57,6 +57,7 @@ __all__: list[str] = [
     "resample",
     "rle_iou",
     "spread_mask",
+    "swap_bytes",
     "tensorrt_major",
     "trace_contours",
 ]
@@ -528,7 +529,7 @@ def rank_areas(
 ) -> tuple: ...
 def read_bytes(
     descriptor: typing.SupportsInt | typing.SupportsIndex, size: typing.SupportsInt | typing.SupportsIndex
-) -> bytes: ...
+) -> memoryview: ...
 def region_props(
     labels: typing.Any,
     values: typing.Any,
@@ -572,6 +573,9 @@ def spread_mask(
     scale: typing.Annotated[collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex], "FixedSize(2)"],
     image_shape: typing.Annotated[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex], "FixedSize(2)"],
 ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+def swap_bytes(
+    samples: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+) -> tuple[numpy.ndarray[typing.Any, numpy.dtype[typing.Any]], int]: ...
 def trace_contours(
     mask: typing.Any, *, threads: typing.SupportsInt | typing.SupportsIndex, stream: typing.Any = None
 ) -> tuple: ...

@@ -123,7 +123,7 @@ def _from_array(pixels: NDArray[Any], spacing: PixelSpacing | None, **known: Any
     return Mammogram(pixels=pixels, spacing=spacing, warnings=warnings, **known)
 
 
-def _read_image_bytes(data: bytes, name: str, spacing: PixelSpacing | None) -> Mammogram:
+def _read_image_bytes(data: memoryview, name: str, spacing: PixelSpacing | None) -> Mammogram:
     kind = _image_kind(data)
     if kind is None:
         raise InvalidArgument(f"{name} is not a PNG, PGM, JPEG or TIFF image")
@@ -140,16 +140,17 @@ def _read_image_bytes(data: bytes, name: str, spacing: PixelSpacing | None) -> M
     return _from_array(pixels, spacing, name=name, digest=FileDigest(data), attributes=attributes)
 
 
-def _image_kind(data: bytes) -> str | None:
+def _image_kind(data: memoryview) -> str | None:
     if looks_like_dicom(data):  # a DICOM preamble may pose as a TIFF file
         return None
-    if data.startswith(_PNG_MARK):
+    start = bytes(data[: len(_PNG_MARK)])
+    if start == _PNG_MARK:
         return "PNG"
-    if data.startswith(b"\xff\xd8\xff"):
+    if start.startswith(b"\xff\xd8\xff"):
         return "JPEG"
-    if re.match(rb"P[25][\s#]", data):
+    if re.match(rb"P[25][\s#]", start):
         return "PGM"
-    if data[:4] in (b"II*\0", b"MM\0*"):
+    if start.startswith((b"II*\0", b"MM\0*")):
         return "TIFF"
     return None
 
@@ -171,27 +172,27 @@ def _grey(pixels: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(first)
 
 
-def _decode_png(data: bytes) -> NDArray[Any]:
+def _decode_png(data: memoryview) -> NDArray[Any]:
     import imagecodecs
 
     _check_size(int.from_bytes(data[20:24], "big"), int.from_bytes(data[16:20], "big"))
     _check_png_chunks(data)
-    return np.asarray(imagecodecs.png_decode(data))
+    return np.asarray(imagecodecs.png_decode(bytes(data)))
 
 
-def _check_png_chunks(data: bytes) -> None:
+def _check_png_chunks(data: memoryview) -> None:
     """Walk the chunks up to IEND: a file cut between two of them is refused here."""
     position, kind = len(_PNG_MARK), b""
     while kind != b"IEND":
         if position + 12 > len(data):
             raise InvalidArgument("the PNG image is truncated")
-        length, kind = int.from_bytes(data[position : position + 4], "big"), data[position + 4 : position + 8]
+        length, kind = int.from_bytes(data[position : position + 4], "big"), bytes(data[position + 4 : position + 8])
         position += 12 + length
     if position > len(data):
         raise InvalidArgument("the PNG image is truncated")
 
 
-def _decode_pillow(data: bytes) -> NDArray[Any]:
+def _decode_pillow(data: memoryview) -> NDArray[Any]:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
@@ -203,14 +204,15 @@ def _decode_pillow(data: bytes) -> NDArray[Any]:
         return np.asarray(image)
 
 
-def _decode_jpeg(data: bytes) -> NDArray[Any]:
-    end = data.rfind(b"\xff\xd9")
-    if end < 0 or data[end + 2 :].strip(b"\0\xff\r\n"):
+def _decode_jpeg(data: memoryview) -> NDArray[Any]:
+    whole = bytes(data)
+    end = whole.rfind(b"\xff\xd9")
+    if end < 0 or whole[end + 2 :].strip(b"\0\xff\r\n"):
         raise InvalidArgument("the JPEG image is truncated: its end (EOI) is missing")
     return _decode_pillow(data)
 
 
-def _decode_pgm(data: bytes) -> NDArray[Any]:
+def _decode_pgm(data: memoryview) -> NDArray[Any]:
     """Netpbm's PGM: P5 (binary, two bytes big-endian above 255) or P2 (decimal)."""
     blank = rb"(?:\s|#[^\n\r]*[\n\r])+"
     head = re.match(rb"P([25])" + blank + rb"(\d{1,9})" + blank + rb"(\d{1,9})" + blank + rb"(\d{1,9})\s", data)
@@ -237,7 +239,7 @@ def _decode_pgm(data: bytes) -> NDArray[Any]:
     return pixels.astype(dtype.newbyteorder("="), copy=False).reshape(height, width)
 
 
-_DECODE: dict[str, Callable[[bytes], NDArray[Any]]] = {
+_DECODE: dict[str, Callable[[memoryview], NDArray[Any]]] = {
     "PNG": _decode_png,
     "PGM": _decode_pgm,
     "JPEG": _decode_jpeg,

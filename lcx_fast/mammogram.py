@@ -45,8 +45,8 @@ class FileDigest:
     Until then the bytes are kept; a view of them holds an uncompressed film's pixels anyway.
     """
 
-    def __init__(self, data: bytes) -> None:
-        self._data: bytes | None = data
+    def __init__(self, data: memoryview) -> None:
+        self._data: memoryview | None = data
         self._hexadecimal = ""
 
     def hexdigest(self) -> str:

@@ -207,6 +207,23 @@ def test_big_endian_films_of_many_pieces(overlay: int) -> None:
     assert np.array_equal(mammogram.pixels, image)
 
 
+@pytest.mark.parametrize("shape", [(0, 7), (1, 1), (31, 33), (700, 901)])
+def test_samples_are_swapped_from_any_address(shape: tuple[int, int]) -> None:
+    samples = np.random.default_rng(6).integers(0, 65536, shape, dtype=np.uint16).astype(">u2")
+    for offset in (0, 1):
+        stored = np.frombuffer(bytes(offset) + samples.tobytes(), ">u2", count=samples.size, offset=offset)
+        swapped, largest = _core.swap_bytes(stored.reshape(shape))
+        assert swapped.dtype.isnative and np.array_equal(swapped, samples)
+        assert largest == (samples.max() if samples.size else 0)
+
+
+def test_only_dense_samples_of_two_bytes_are_swapped() -> None:
+    with pytest.raises(InvalidArgument, match="of 4 bytes"):
+        _core.swap_bytes(np.zeros((3, 4), np.uint32))
+    with pytest.raises(InvalidArgument, match="not dense"):
+        _core.swap_bytes(np.zeros((3, 4), ">u2")[:, ::2])
+
+
 def test_files_of_any_kind_are_read_to_their_end(tmp_path: Path) -> None:
     data = np.random.default_rng(5).bytes(9_000_001)
     path = tmp_path / "film"
@@ -216,6 +233,7 @@ def test_files_of_any_kind_are_read_to_their_end(tmp_path: Path) -> None:
         assert _core.read_bytes(file.fileno(), 10) == data[:10]
         assert _core.read_bytes(file.fileno(), 2 * len(data)) == data[10:]
         assert _core.read_bytes(file.fileno(), 5) == b""
+        assert _core.read_bytes(file.fileno(), 5).readonly
         descriptor = file.fileno()
     with pytest.raises(OSError):
         _core.read_bytes(descriptor, 5)

@@ -7,11 +7,11 @@ there.
 
 from __future__ import annotations
 
-import io
+import os
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..errors import DicomError
 from .limits import max_inflated_bytes
@@ -58,12 +58,12 @@ class DicomFile:
     pixels: EncodedPixels
 
 
-def looks_like_dicom(data: bytes) -> bool:
+def looks_like_dicom(data: memoryview) -> bool:
     """True if the bytes carry the DICM mark, or start like a data set without the preamble."""
     return _start(data) is not None
 
 
-def parse_file(data: bytes) -> DicomFile:
+def parse_file(data: memoryview) -> DicomFile:
     """Split a DICOM file into header and encoded pixels.
 
     Raises:
@@ -74,17 +74,16 @@ def parse_file(data: bytes) -> DicomFile:
         raise DicomError("not a DICOM file: neither the DICM mark at byte 128 nor a data set at byte 0")
     position, syntax = _read_meta(data, start)
     if not syntax:
-        syntax = EXPLICIT_LITTLE if data[position + 4 : position + 6].isupper() else IMPLICIT_LITTLE
+        syntax = EXPLICIT_LITTLE if bytes(data[position + 4 : position + 6]).isupper() else IMPLICIT_LITTLE
     if syntax == DEFLATED_LITTLE:
-        data, position = inflate(data[position:]), 0
+        data, position = memoryview(inflate(data[position:])), 0
     little = syntax != EXPLICIT_BIG
-    stream = io.BytesIO(data)
-    stream.seek(position)
+    stream = _Stream(data, position)
     dataset = _read_header(stream, implicit=syntax == IMPLICIT_LITTLE, little=little)
     return DicomFile(dataset, syntax, _read_pixel_element(data, stream.tell(), little))
 
 
-def inflate(deflated: bytes) -> bytes:
+def inflate(deflated: memoryview) -> bytes:
     """Inflate a deflated data set (raw deflate, PS3.5 A.5), within ``max_inflated_bytes``."""
     limit = max_inflated_bytes(len(deflated))
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -99,39 +98,39 @@ def inflate(deflated: bytes) -> bytes:
     return data
 
 
-def _start(data: bytes) -> int | None:
-    if data[128:132] == b"DICM":
+def _start(data: memoryview) -> int | None:
+    if bytes(data[128:132]) == b"DICM":
         return 132
     if len(data) < 8:
         return None
     # No preamble: group 0002 or 0008 comes first, with a small element number.
     group, element, length = struct.unpack_from("<HHI", data)
-    explicit = data[4:6] in (b"UL", b"OB", b"CS", b"UI", b"DA", b"TM", b"LO")
+    explicit = bytes(data[4:6]) in (b"UL", b"OB", b"CS", b"UI", b"DA", b"TM", b"LO")
     if group == 0x0002 and element <= 0x0102 and explicit:
         return 0
     return 0 if group == 0x0008 and element <= 0x0018 and (explicit or length <= 1024) else None
 
 
-def _read_meta(data: bytes, position: int) -> tuple[int, str]:
+def _read_meta(data: memoryview, position: int) -> tuple[int, str]:
     """Walk group 0002, always explicit little endian; returns where it ends and the transfer syntax."""
     syntax = ""
-    while data[position : position + 2] == b"\x02\x00" and position + 12 <= len(data):
+    while bytes(data[position : position + 2]) == b"\x02\x00" and position + 12 <= len(data):
         element = int.from_bytes(data[position + 2 : position + 4], "little")
         value, length = _element_value(data, position, little=True)
         if length > len(data) - value:
             raise DicomError("the file meta information is truncated")
         if element == 0x0010:
-            syntax = data[value : value + length].rstrip(b"\0 ").decode("ascii", "replace")
+            syntax = bytes(data[value : value + length]).rstrip(b"\0 ").decode("ascii", "replace")
         position = value + length
     if syntax and not all(c.isdigit() or c == "." for c in syntax):
         raise DicomError("the transfer syntax is not a UID")
     return position, syntax
 
 
-def _element_value(data: bytes, position: int, *, little: bool) -> tuple[int, int]:
+def _element_value(data: memoryview, position: int, *, little: bool) -> tuple[int, int]:
     """Where an element's value starts, and its declared length."""
     order = "<" if little else ">"
-    vr = data[position + 4 : position + 6]
+    vr = bytes(data[position + 4 : position + 6])
     try:
         if vr in _LONG_VRS:
             return position + 12, struct.unpack_from(f"{order}I", data, position + 8)[0]
@@ -142,7 +141,29 @@ def _element_value(data: bytes, position: int, *, little: bool) -> tuple[int, in
         raise DicomError("the file is truncated within its header") from None
 
 
-def _read_header(stream: io.BytesIO, *, implicit: bool, little: bool) -> Dataset:
+class _Stream:
+    """What pydicom needs of a file, over bytes that need not be copied for it."""
+
+    def __init__(self, data: memoryview, position: int) -> None:
+        self._data = data
+        self._position = position
+
+    def read(self, size: int = -1) -> bytes:
+        end = self._position + size if size >= 0 else len(self._data)
+        piece = bytes(self._data[self._position : end])
+        self._position += len(piece)
+        return piece
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._data)}[whence]
+        self._position = base + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+
+def _read_header(stream: _Stream, *, implicit: bool, little: bool) -> Dataset:
     from pydicom.filereader import read_dataset
 
     def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -150,7 +171,7 @@ def _read_header(stream: io.BytesIO, *, implicit: bool, little: bool) -> Dataset
 
     try:
         return read_dataset(
-            stream,
+            cast(BinaryIO, stream),
             is_implicit_VR=implicit,
             is_little_endian=little,
             stop_when=at_pixels,
@@ -162,7 +183,7 @@ def _read_header(stream: io.BytesIO, *, implicit: bool, little: bool) -> Dataset
         raise DicomError(f"the header is damaged ({type(error).__name__})") from None
 
 
-def _read_pixel_element(data: bytes, position: int, little: bool) -> EncodedPixels:
+def _read_pixel_element(data: memoryview, position: int, little: bool) -> EncodedPixels:
     order = "<" if little else ">"
     if position + 8 > len(data):
         raise DicomError("no pixel data: the object is not an image, or the file is truncated")
@@ -172,11 +193,11 @@ def _read_pixel_element(data: bytes, position: int, little: bool) -> EncodedPixe
         raise DicomError("floating-point pixel data; accepted: integers of 8 or 16 bits")
     if tag != _PIXEL_DATA:
         raise DicomError("no pixel data: the object is not an image, or the header is damaged")
-    vr = data[position + 4 : position + 6]
+    vr = bytes(data[position + 4 : position + 6])
     value, length = _element_value(data, position, little=little)
     encapsulated = length == _UNDEFINED
     available = len(data) - value
     if not encapsulated and length > available:
         raise DicomError(f"the pixel data are truncated: {length} bytes declared, {max(available, 0)} present")
-    view = memoryview(data)[value:] if encapsulated else memoryview(data)[value : value + length]
+    view = data[value:] if encapsulated else data[value : value + length]
     return EncodedPixels(view, vr.decode() if vr in (b"OB", b"OW") else "", encapsulated, little)

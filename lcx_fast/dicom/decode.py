@@ -42,9 +42,6 @@ DECODERS = {
     "1.2.840.10008.1.2.4.203": "htj2k",
 }
 
-#: Samples swapped at a time.
-_CHUNK = 1 << 16
-
 #: JPEG processes (SOF markers) that belong to a decoder's transfer syntaxes.
 _PROCESSES = {"jpeg": (0xC0, 0xC1), "jpeg-lossless": (0xC3,), "jpeg-ls": (0xF7,)}
 
@@ -54,16 +51,14 @@ class DecodedFrame:
     """Samples as stored, not yet interpreted.
 
     Attributes:
-        samples: uint8 or uint16 [H, W], native byte order; signed values are two's complement.
+        samples: uint8 or uint16 [H, W], uncompressed ones in the file's byte order; signed values are two's complement.
         decoder: what decoded them, for reports.
         gpu_refusal: why no GPU did, where one might have.
-        largest: of the samples, where decoding has found it by the way.
     """
 
     samples: NDArray[Any]
     decoder: str
     gpu_refusal: str = ""
-    largest: int | None = None
 
 
 def decoder_of(transfer_syntax: str) -> str:
@@ -84,7 +79,7 @@ def decoder_of(transfer_syntax: str) -> str:
 def read_native(
     value: memoryview, layout: PixelLayout, *, frame: int, little_endian: bool, is_word: bool
 ) -> DecodedFrame:
-    """View one frame of uncompressed pixel data; copies only to swap bytes.
+    """View one frame of uncompressed pixel data, in the byte order of the file.
 
     Args:
         value: the whole pixel data element.
@@ -96,7 +91,6 @@ def read_native(
     Raises:
         DicomError: if the length disagrees with the header.
     """
-    largest = None
     size = layout.frame_bytes
     expected = size * layout.frames
     if len(value) < expected:
@@ -113,19 +107,7 @@ def read_native(
         flat = np.frombuffer(value, order, count=size // 2, offset=frame * size)
         if order.isnative:
             flat = np.require(flat, requirements="A")
-        else:
-            flat, largest = _swap(flat)
-    return DecodedFrame(flat.reshape(layout.rows, layout.columns), "native", largest=largest)
-
-
-def _swap(samples: NDArray[Any]) -> tuple[NDArray[np.uint16], int]:
-    """Samples [N], N > 0, in native byte order, and the largest one, looked at while they are in the cache."""
-    swapped, largest = np.empty(samples.shape, np.uint16), 0
-    for start in range(0, len(samples), _CHUNK):
-        piece = swapped[start : start + _CHUNK]
-        piece[:] = samples[start : start + _CHUNK]
-        largest = max(largest, int(piece.max()))
-    return swapped, largest
+    return DecodedFrame(flat.reshape(layout.rows, layout.columns), "native")
 
 
 def decode_stream(stream: bytes, layout: PixelLayout, transfer_syntax: str) -> DecodedFrame:

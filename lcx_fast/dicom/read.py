@@ -64,7 +64,7 @@ def read_dicom(
     return read_dicom_bytes(data, name=name, options=options)
 
 
-def read_dicom_bytes(data: bytes, *, name: str, options: ReadOptions) -> Mammogram:
+def read_dicom_bytes(data: memoryview, *, name: str, options: ReadOptions) -> Mammogram:
     """Read one frame from a DICOM file's bytes; ``name`` is what reports will call it."""
     file = parse_file(data)
     return _assemble(file.dataset, file.transfer_syntax, file.pixels, options, name=name, digest=FileDigest(data))
@@ -107,7 +107,7 @@ def _assemble(
     header = Header(dataset, frame)
     decoded, notes = _decode(encoded, layout, syntax, frame, header)
     grey = compose_grey_scale(header, layout)
-    pixels = apply_grey_scale(decoded.samples, layout, grey.table, largest=decoded.largest)
+    pixels = apply_grey_scale(decoded.samples, layout, grey.table)
     spacing, spacing_notes = read_spacing(header, (layout.rows, layout.columns))
     if given_spacing is not None:
         spacing, spacing_notes = given_spacing, ()

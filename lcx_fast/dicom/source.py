@@ -13,14 +13,14 @@ from .limits import MAX_FILE_BYTES
 BytesSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 
-def load_bytes(source: BytesSource) -> tuple[bytes, str]:
+def load_bytes(source: BytesSource) -> tuple[memoryview, str]:
     """Read a source to its end.
 
     Args:
         source: a path, a bytes-like object, or a binary file object (read from where it stands).
 
     Returns:
-        The bytes, and a name for reports: the file's name as given, else "bytes" or "file".
+        A read-only view of the bytes, and a name for reports: the file's name as given, else "bytes" or "file".
 
     Raises:
         InvalidArgument: if there is no such file, or it is empty, a folder, too large or not binary.
@@ -41,7 +41,7 @@ def load_bytes(source: BytesSource) -> tuple[bytes, str]:
     return _checked(bytes(data), Path(given).name if isinstance(given, str) and given else "file")
 
 
-def _load_path(path: Path) -> tuple[bytes, str]:
+def _load_path(path: Path) -> tuple[memoryview, str]:
     try:
         if path.is_dir():
             raise InvalidArgument(f"{path} is a folder; a single file is accepted")
@@ -50,7 +50,8 @@ def _load_path(path: Path) -> tuple[bytes, str]:
             if size > MAX_FILE_BYTES:
                 raise InvalidArgument(f"{path} has {size} bytes; at most {MAX_FILE_BYTES} are accepted")
             data = _core.read_bytes(file.fileno(), size)
-            data += file.read()  # what was appended meanwhile; all of a pipe, which has no size
+            if rest := file.read():  # what was appended meanwhile; all of a pipe, which has no size
+                data = memoryview(bytes(data) + rest)
     except FileNotFoundError:
         raise InvalidArgument(f"no such file: {path}") from None
     except (OSError, ValueError) as error:
@@ -59,9 +60,9 @@ def _load_path(path: Path) -> tuple[bytes, str]:
     return _checked(data, path.name)
 
 
-def _checked(data: bytes, name: str) -> tuple[bytes, str]:
+def _checked(data: bytes | memoryview, name: str) -> tuple[memoryview, str]:
     if not data:
         raise InvalidArgument(f"{name} is empty")
     if len(data) > MAX_FILE_BYTES:
         raise InvalidArgument(f"{name} has more than {MAX_FILE_BYTES} bytes")
-    return data, name
+    return memoryview(data), name

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _core
 from .header import Header, PixelLayout
 from .limits import MAX_LUT_ENTRIES
 
@@ -110,20 +111,20 @@ def compose_grey_scale(header: Header, layout: PixelLayout) -> GreyScale:
     return GreyScale(table, ", ".join(steps) or "stored values", tuple(warnings))
 
 
-def apply_grey_scale(
-    samples: NDArray[Any], layout: PixelLayout, table: NDArray[Any], *, largest: int | None = None
-) -> NDArray[Any]:
+def apply_grey_scale(samples: NDArray[Any], layout: PixelLayout, table: NDArray[Any]) -> NDArray[Any]:
     """Look every sample up in the table; the samples themselves if that changes nothing.
 
     Args:
-        samples: uint8 or uint16 [H, W], as stored.
+        samples: uint8 or uint16 [H, W], as stored, in any byte order.
         layout: how they are stored.
         table: from ``compose_grey_scale``.
-        largest: of the samples, if it is known.
 
     Returns:
-        uint8 or uint16 [H, W].
+        uint8 or uint16 [H, W], in native byte order.
     """
+    largest = None
+    if not samples.dtype.isnative:
+        samples, largest = _core.swap_bytes(samples)
     if _is_identity(samples, layout, table, largest):
         return samples
     flat = np.ascontiguousarray(samples).reshape(-1)
