@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ pytest.importorskip("scipy")
 
 from training import prepared
 from training.datasets import cdd_cesm
+from training.datasets.detect import open_dataset
 
 COLUMNS = ("name", "patient", "side", "view", "pathology", "findings", "tags", "split")
 
@@ -111,16 +113,48 @@ def test_patient_in_two_splits_of_different_tables_is_an_error(folder: Path) -> 
         cdd_cesm.read_records(folder)
 
 
-def test_missing_mask_is_an_error_that_names_it(folder: Path) -> None:
+def unlink_mask(folder: Path) -> None:
     (folder / "resized512/masks/P2_L_DM_MLO.png").unlink()
-    with pytest.raises(cdd_cesm.DatasetError, match="P2_L_DM_MLO"):
-        cdd_cesm.read_records(folder)
 
 
-def test_unknown_pathology_is_an_error(folder: Path) -> None:
-    write_table(folder / "native.csv", [row("P1_L_DM_CC", "train", "Unproven")])
-    with pytest.raises(cdd_cesm.DatasetError, match="Unproven"):
-        cdd_cesm.read_records(folder)
+def cut_mask(folder: Path) -> None:
+    path = folder / "resized512/masks/P2_L_DM_MLO.png"
+    path.write_bytes(path.read_bytes()[:60])
+
+
+def other_mask(folder: Path) -> None:
+    write_mask(folder / "resized512/masks/P2_L_DM_MLO.png", size=(256, 256), boxes=[(100, 50, 130, 90)])
+
+
+def unlink_image(folder: Path) -> None:
+    (folder / "resized512/images/P2_L_DM_MLO.jpg").unlink()
+
+
+def unknown_pathology(folder: Path) -> None:
+    write_table(folder / "resized512.csv", [row("P1_L_DM_CC", "train"), row("P2_L_DM_MLO", "val", "Unproven")])
+
+
+@pytest.mark.parametrize("spoil", [unlink_mask, cut_mask, other_mask, unlink_image, unknown_pathology])
+def test_one_bad_image_is_skipped_and_counted(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, spoil: Callable[[Path], None]
+) -> None:
+    spoil(folder)
+    found = open_dataset(folder)
+    names = [record.name for record, _, _ in found.read_all()]
+    assert len(names) == 6 and "P2_L_DM_MLO" not in names
+    assert [case.split()[0] for case, _ in found.skipped] == ["P2_L_DM_MLO"]
+    samples = prepared.load_samples(folder, tmp_path_factory.mktemp("cache"))
+    assert {sample.name for sample in samples} == set(names)
+
+
+def test_a_broken_outline_leaves_its_scale_to_the_default(folder: Path) -> None:
+    rows = '#filename,region_shape_attributes\nP2_L_DM_MLO.jpg,"{""name"": ""polygon"""\n'
+    (folder / "hand_drawn_segmentations.csv").write_text(rows)
+    found = open_dataset(folder)
+    assert len(found) == 7
+    [(name, reason)] = found.skipped
+    assert name == "P2_L_DM_MLO.jpg" and "cannot be read" in reason
+    assert next(r for r in cdd_cesm.read_records(folder) if r.name == "P2_L_DM_MLO").spacing_source == "default"
 
 
 def test_scale_falls_back_to_the_default_without_outlines(folder: Path) -> None:

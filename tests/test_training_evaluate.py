@@ -84,19 +84,20 @@ def test_a_set_without_outlines_or_pathology_is_no_error(tmp_path: Path) -> None
     ]
     document, drawn = evaluate.measure(bare, draws=5)
     assert document["image_malignant"] == {} and "iou" not in document["abnormal"]
-    write_evaluation({"epoch": 1, "x": document}, {"x": drawn}, tmp_path, title="t")
+    write_evaluation({"epoch": 1, "x": document}, {"x": drawn}, tmp_path, model="m")
     assert (tmp_path / "validation.html").stat().st_size > 10_000
 
 
 def test_the_page_and_the_json(tmp_path: Path) -> None:
     document: dict[str, Any] = {"epoch": 3, "not_defined": float("nan")}
     document["all_through_512"], drawn = evaluate.measure(predictions(), draws=20)
-    written = write_evaluation(document, {"all_through_512": drawn}, tmp_path / "new", title="A <title>")
+    written = write_evaluation(document, {"all_through_512": drawn}, tmp_path / "new", model="A <model>")
     assert [path.name for path in written] == ["validation.json", "validation.html"]
     parsed = json.loads(written[0].read_text(), parse_constant=pytest.fail)
     assert parsed["not_defined"] is None and len(parsed["all_through_512"]["abnormal"]["iou"]) == 3
     page = written[1].read_text()
-    assert "A &lt;title&gt;" in page and "segmentation AP at IoU 0.5" in page and "smoothed brightness" in page
+    assert "Validation of A &lt;model&gt;" in page and "optimistic" in page
+    assert "segmentation AP at IoU 0.5" in page and "smoothed brightness" in page
     pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
     assert len(pictures) == 7
     assert all(b"<svg" in base64.b64decode(picture) for picture in pictures)
@@ -107,14 +108,36 @@ def test_the_page_and_the_json(tmp_path: Path) -> None:
 def test_an_exported_file_is_measured_without_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = read_model_spec(model_path(None))
     samples = [dataclasses.replace(p.sample, spacing_mm=spec.pixel_spacing_mm) for p in predictions()]
-    monkeypatch.setattr(evaluate, "load_samples", lambda *_, **__: samples)
+    monkeypatch.setattr(evaluate, "given_samples", lambda *_: samples)
     monkeypatch.setattr(evaluate, "best_brightness", lambda *_, output: ("none", []))
-    evaluate.main(["--data", "x", "--model", str(spec.path), "--out", str(tmp_path / "out"), "--draws", "5"])
+    arguments = ["--data", "x", "--model", str(spec.path), "--out", str(tmp_path / "out"), "--draws", "5"]
+    assert evaluate.main(arguments) == 0
     document = json.loads((tmp_path / "out" / "validation.json").read_text())
-    assert document["all_through_512"]["images"] == 4
+    assert document["all_images"]["images"] == 4
     assert document["model_sha256"] == spec.sha256 and "epoch" not in document and document["thresholds"]
+    assert evaluate.main([*arguments, "--split", "test"]) == 2  # there is none
+    samples = [dataclasses.replace(sample, split="test") for sample in samples]
+    assert evaluate.main([*arguments, "--split", "test"]) == 0
+    assert "thresholds" not in json.loads((tmp_path / "out" / "test.json").read_text())
+    assert "optimistic" not in (tmp_path / "out" / "test.html").read_text()
     with pytest.raises(SystemExit):
         evaluate.main(["--data", "x", "--model", str(spec.path)])
+
+
+def test_images_at_two_sizes_are_measured_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = read_model_spec(model_path(None))
+    samples = [dataclasses.replace(p.sample, spacing_mm=spec.pixel_spacing_mm) for p in predictions()]
+    samples += [dataclasses.replace(samples[0], resampled=not samples[0].resampled)]
+    monkeypatch.setattr(evaluate, "given_samples", lambda *_: samples)
+    monkeypatch.setattr(evaluate, "best_brightness", lambda *_, output: ("none", []))
+    evaluate.main(["--data", "x", "--model", str(spec.path), "--out", str(tmp_path), "--draws", "5"])
+    document = json.loads((tmp_path / "validation.json").read_text())
+    assert document["native_where_available"]["images"] == document["all_through_512"]["images"] == 4
+    capsys.readouterr()
+    assert evaluate.main(["--data", "x", "--run", str(tmp_path / "none")]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_figures_of_nothing_are_null() -> None:

@@ -181,6 +181,12 @@ def test_a_killed_preparation_goes_on_and_workers_change_nothing(
     assert len(prepared.load_samples(Path("/nowhere"), tmp_path / "killed", spacing_mm=2.0)) == len(whole)
     with pytest.raises(ValueError, match="prepared as ddsm"):
         prepared.load_samples(ddsm, tmp_path / "killed", spacing_mm=0.5)
+    split = {s.name: s.split for s in prepared.load_samples(ddsm, tmp_path / "seeded", seed=5, spacing_mm=2.0)}
+    assert split != {s.name: s.split for s in whole}
+    # Who names no seed measures on the images that this cache's training left out.
+    assert split == {s.name: s.split for s in prepared.load_samples(ddsm, tmp_path / "seeded", spacing_mm=2.0)}
+    with pytest.raises(ValueError, match="seed 5"):
+        prepared.load_samples(ddsm, tmp_path / "seeded", seed=0, spacing_mm=2.0)
     (tmp_path / "cache.npz").touch()
     with pytest.raises(ValueError, match="delete it"):
         prepared.load_samples(ddsm, tmp_path / "cache.npz")

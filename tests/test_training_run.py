@@ -170,6 +170,15 @@ def test_bf16_learns_nearly_the_same(tmp_path: Path) -> None:
         Trainer(tiny_config(), make_samples(), tmp_path, pretrained=False, options=RunOptions(precision="fp8"))
 
 
+def test_without_outlines_to_validate_on_the_last_epoch_is_the_best(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = [sample for sample in make_samples() if sample.split == "train"]
+    Trainer(tiny_config(), samples, tmp_path, pretrained=False, options=RunOptions(workers=0)).run()
+    assert "last epoch counts as the best" in capsys.readouterr().err
+    assert (tmp_path / "best.safetensors").read_bytes() == (tmp_path / "last.safetensors").read_bytes()
+
+
 def test_synced_batch_norm_is_batch_norm_in_evaluation() -> None:
     plain, synced = torch.nn.BatchNorm2d(3).eval(), SyncedBatchNorm2d(3).eval()
     x = torch.randn(2, 3, 5, 4)
@@ -182,6 +191,8 @@ def test_tensorboard_gets_every_number_or_says_that_it_is_missing(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ValueError, match="pip install tensorboard"):
         logs.TensorBoardLog(tmp_path)
+    assert train.main(["--data", str(tmp_path), "--tensorboard", "--out", str(tmp_path / "run")]) == 2
+    assert not (tmp_path / "run").exists()  # said before any image is prepared
 
     written: list[tuple[str, float, int]] = []
 

@@ -24,7 +24,7 @@ from lcx_fast.errors import InvalidArgument
 from lcx_fast.evaluation import Matches, fit_platt, logit, match_lesions, operating_points, score_at_rate
 from lcx_fast.model import SCHEMA_VERSION, ModelSpec, read_model_spec
 from training.command import add_dataset_options, given_samples, one_line_errors
-from training.evaluate import Prediction, lesion_results, measure, validation_samples
+from training.evaluate import Prediction, held_out_samples, lesion_results, measure
 from training.export import read_metadata, save_with_metadata
 from training.metrics import FROC_MINIMUM_IOU
 from training.model_file import open_engine, predict_samples
@@ -146,8 +146,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws")
     options = parser.parse_args(arguments)
     spec = read_model_spec(options.model)
-    samples = given_samples(options, spec)
-    chosen = validation_samples(samples, resampled=True)
+    samples = given_samples(options, spec.pixel_spacing_mm)
+    chosen = held_out_samples(samples, resampled=True)
     if not chosen:
         raise ValueError(f"{options.data}: no validation image")
     data = described(chosen, dataset=options.dataset)

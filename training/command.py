@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import ParamSpec
 
 from lcx_fast.errors import LcxError
-from lcx_fast.model import ModelSpec
 from training.prepare import Sample
 from training.prepared import load_samples
 
@@ -32,15 +31,23 @@ def one_line_errors(command: Callable[Arguments, int]) -> Callable[Arguments, in
     return run
 
 
-def add_dataset_options(parser: argparse.ArgumentParser, *, data: str) -> None:
-    """--data, with ``data`` as its help, --dataset and --cache: what ``given_samples`` reads."""
+def add_dataset_options(parser: argparse.ArgumentParser, *, data: str, cache: str = "made and removed") -> None:
+    """--data, --dataset, --cache and --split-seed: what ``given_samples`` reads.
+
+    Args:
+        parser: to add them to.
+        data: the help of --data.
+        cache: where the cache is without --cache, for its help.
+    """
     parser.add_argument("--data", type=Path, required=True, help=data)
     parser.add_argument("--dataset", help="its layout; found out if not given")
-    parser.add_argument("--cache", type=Path, help="folder of prepared images (default: made and removed)")
+    parser.add_argument("--cache", type=Path, help=f"folder of prepared images (default: {cache})")
+    parser.add_argument("--split-seed", type=int, help="as for training.train (default: the cache's, else 0)")
 
 
-def given_samples(options: argparse.Namespace, spec: ModelSpec) -> list[Sample]:
-    """The dataset that the options of ``add_dataset_options`` name, on the model's grid."""
+def given_samples(options: argparse.Namespace, spacing_mm: float) -> list[Sample]:
+    """The dataset that the options of ``add_dataset_options`` name, on a grid of ``spacing_mm``."""
     with tempfile.TemporaryDirectory() as folder:
         cache = options.cache or Path(folder) / "cache"
-        return load_samples(options.data, cache, dataset=options.dataset, spacing_mm=spec.pixel_spacing_mm)
+        how = {"seed": options.split_seed, "spacing_mm": spacing_mm}
+        return load_samples(options.data, cache, dataset=options.dataset, **how)

@@ -1,17 +1,19 @@
-"""Measure a model on the validation images.
+"""Measure a model on the images of a dataset that it was not trained on.
 
     python -m training.evaluate --data DIR --run runs/first [--model lcx_fast/models/cdd-cesm-lite0.onnx]
     python -m training.evaluate --data DIR --model lcx_fast/models/cdd-cesm-lite0.onnx --out evaluation
+    python -m training.evaluate --data DIR --run runs/ddsm --split test
 
 With --model the exported file runs, on tiles, as at inference; without, the checkpoint on whole images. Writes
-validation.json and validation.html, METHOD.md's figures with patient-bootstrap intervals. Figures on images that also
-chose the checkpoint are optimistic; the page says so.
+validation.json and validation.html (test.json, test.html), METHOD.md's figures with patient-bootstrap intervals.
+Figures on images that also chose the checkpoint are optimistic; the page says so.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,12 +29,12 @@ from lcx_fast.evaluation import ImageResult, compare, find_detections, match_les
 from lcx_fast.model import read_model_spec
 from training import metrics
 from training.checkpoint import load_average
+from training.command import add_dataset_options, given_samples, one_line_errors
 from training.config import Config, PoolingConfig, parse_config
 from training.evaluation_page import Drawn, write_evaluation
 from training.network import OUTPUT_NAMES, LesionNetwork
 from training.pooling import image_logit
 from training.prepare import Sample
-from training.prepared import load_samples
 
 Predictor = Callable[[Sample], NDArray[np.float32]]  # -> probabilities [2, H, W]
 
@@ -46,12 +48,12 @@ class Prediction:
     score: float
 
 
-def validation_samples(samples: Sequence[Sample], *, resampled: bool) -> list[Sample]:
-    """Every validation image once: native where there is a choice, or all brought to 512 pixels first.
+def held_out_samples(samples: Sequence[Sample], *, resampled: bool, split: str = "val") -> list[Sample]:
+    """Every image of a split once: native where there is a choice, or all brought to 512 pixels first.
 
     See Note [Resampled images] in training.prepare: the second form takes the resolution away as a clue.
     """
-    chosen = [sample for sample in samples if sample.split == "val"]
+    chosen = [sample for sample in samples if sample.split == split]
     in_both = {sample.name for sample in chosen if sample.resampled} & {s.name for s in chosen if not s.resampled}
     return [sample for sample in chosen if sample.name not in in_both or sample.resampled == resampled]
 
@@ -256,12 +258,15 @@ def load_model(checkpoint: Path) -> tuple[LesionNetwork, Config, dict[str, Any]]
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; ``out`` and ``cache`` are filled in."""
-    parser = argparse.ArgumentParser(description="Measure a checkpoint or an exported model on the validation images.")
-    parser.add_argument("--data", type=Path, required=True, help="CDD-CESM folder")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate",
+        description="Measure a checkpoint or an exported model on images it was not trained on.",
+    )
+    add_dataset_options(parser, data="folder of the dataset", cache="in the run or output folder")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="which images (default: val)")
     parser.add_argument("--run", type=Path, help="run folder of training.train; needed unless --model is given")
     parser.add_argument("--checkpoint", default="best.safetensors", help="in the run folder")
     parser.add_argument("--model", type=Path, help="exported .onnx file to run in the checkpoint's place")
-    parser.add_argument("--cache", type=Path, help="folder of prepared images (default: in the run or output folder)")
     parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the run folder)")
     options = parser.parse_args(arguments)
@@ -272,7 +277,9 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+@one_line_errors
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done, 2 bad input."""
     options = parse_arguments(arguments)
     predict: Callable[[Sequence[Sample]], list[Prediction]]
     document: dict[str, Any] = {}
@@ -293,17 +300,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
         document["model_sha256"] = spec.sha256
         spacing_mm = spec.pixel_spacing_mm
         predict = partial(predict_samples, spec, open_engine(options.model, "auto", "auto").infer)
-    samples = load_samples(options.data, options.cache, spacing_mm=spacing_mm)
+    samples = given_samples(options, spacing_mm)
     drawn: dict[str, Drawn] = {}
-    for name, resampled in (("native_where_available", False), ("all_through_512", True)):
-        predictions = predict(validation_samples(samples, resampled=resampled))
+    for name, chosen in _sets(samples, options.split).items():
+        predictions = predict(chosen)
         document[name], drawn[name] = measure(predictions, draws=options.draws)
-        if resampled:
+        if options.split == "val":  # of the last set; thresholds are chosen on validation images alone
             document["thresholds"] = threshold_table(predictions, output="abnormal")
     what = (options.model or options.run / options.checkpoint).name
-    for path in write_evaluation(document, drawn, options.out, title=f"Validation of {what}"):
+    for path in write_evaluation(document, drawn, options.out, model=what, split=options.split):
         print(path)
+    return 0
+
+
+def _sets(samples: Sequence[Sample], split: str) -> dict[str, list[Sample]]:
+    """The images to measure on by name; twice, where some are there at two sizes."""
+    native, resampled = (held_out_samples(samples, split=split, resampled=form) for form in (False, True))
+    if not native:
+        raise ValueError(f"no image of this set is in the split {split!r}")
+    if all(one is other for one, other in zip(native, resampled, strict=True)):
+        return {"all_images": native}
+    return {"native_where_available": native, "all_through_512": resampled}
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

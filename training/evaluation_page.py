@@ -46,6 +46,7 @@ MEANING = {
     "confused_pixels": "confused pixels (0.1 < p < 0.9) per image with an outline",
 }
 SETS = {
+    "all_images": "All images",
     "native_where_available": "Images at native size where there is one",
     "all_through_512": "All images brought to 512 pixels first",
 }
@@ -67,19 +68,25 @@ class Drawn:
 
 
 def write_evaluation(
-    document: Mapping[str, Any], drawn: Mapping[str, Drawn], folder: Path, *, title: str
+    document: Mapping[str, Any], drawn: Mapping[str, Drawn], folder: Path, *, model: str, split: str = "val"
 ) -> tuple[Path, Path]:
-    """Write validation.json and validation.html into a folder, made if missing; returns their paths.
+    """Write validation.json and validation.html (of other splits NAME.json) into a folder, made if missing.
 
     Args:
         document: figures of each of ``drawn`` by the same name, and other facts.
         drawn: by name of the set of images.
         folder: to write into.
-        title: of the page.
+        model: its name.
+        split: whose images they are.
+
+    Returns:
+        The paths of both.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / "validation.json", folder / "validation.html"
-    contents = json.dumps(json_ready(document), indent=2, allow_nan=False) + "\n", page(document, drawn, title=title)
+    stem = "validation" if split == "val" else split
+    paths = folder / f"{stem}.json", folder / f"{stem}.html"
+    text = json.dumps(json_ready(document), indent=2, allow_nan=False) + "\n"
+    contents = text, page(document, drawn, title=f"{stem.capitalize()} of {model}", chose_checkpoint=split == "val")
     for path, content in zip(paths, contents, strict=True):
         temporary = path.with_name(f".{path.name}.part")
         temporary.write_text(content, encoding="utf-8")
@@ -98,13 +105,14 @@ def json_ready(value: Any) -> Any:
     return value
 
 
-def page(document: Mapping[str, Any], drawn: Mapping[str, Drawn], *, title: str) -> str:
+def page(document: Mapping[str, Any], drawn: Mapping[str, Drawn], *, title: str, chose_checkpoint: bool) -> str:
     """The HTML page; plots are inside it."""
     body = [
         f"<h1>{html.escape(title)}</h1>",
         "<p>" + (f"Epoch {document['epoch']}. " if "epoch" in document else "") + "Intervals: 95 %, by redrawing "
         "whole patients. "
-        "These images also chose the checkpoint, so the figures are optimistic. Research use only.</p>",
+        + ("These images also chose the checkpoint, so the figures are optimistic. " if chose_checkpoint else "")
+        + "Research use only.</p>",
     ]
     for name, what in drawn.items():
         body.extend(_set(document[name], what, SETS.get(name, name)))

@@ -28,7 +28,7 @@ import onnx
 from lcx_fast.model import METADATA_KEY, SCHEMA_VERSION, read_model_spec
 from training.command import one_line_errors
 from training.config import Config
-from training.evaluate import load_model, validation_samples
+from training.evaluate import held_out_samples, load_model
 from training.network import OUTPUT_NAMES, LesionNetwork
 from training.onnx_graph import WEIGHT_BITS, build_model, read_network, round_weights
 from training.parity import compare_engines, largest_difference, phantom_samples
@@ -190,7 +190,7 @@ def check(path: Path, *, data: Path | None, count: int) -> int:
     else:
         with tempfile.TemporaryDirectory() as folder:
             found = load_samples(data, Path(folder) / "cache", spacing_mm=spec.pixel_spacing_mm)
-        samples, what = validation_samples(found, resampled=False)[:count], f"validation images of {data}"
+        samples, what = held_out_samples(found, resampled=False)[:count], f"validation images of {data}"
     rows, missing = compare_engines(path, samples)
     print(f"{path.name} against torch in fp32, {len(samples)} {what}")
     print(f"{'engine':<12} {'precision':<9} {'largest difference':>18} {'of the score':>13} {'mask IoU':>9}")

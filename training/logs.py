@@ -27,15 +27,20 @@ def write_log_row(path: Path, row: Mapping[str, Any]) -> None:
     temporary.replace(path)
 
 
+def require_tensorboard() -> Any:
+    """TensorBoard's writer class; raise ValueError if it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ValueError("--tensorboard: TensorBoard is not installed; `pip install tensorboard`") from None
+    return SummaryWriter
+
+
 class TensorBoardLog:
     """The numbers of log.csv as TensorBoard scalars under ``folder``."""
 
     def __init__(self, folder: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise ValueError("--tensorboard: TensorBoard is not installed; `pip install tensorboard`") from None
-        self._writer: Any = SummaryWriter(str(folder))
+        self._writer = require_tensorboard()(str(folder))
 
     def write(self, row: Mapping[str, Any]) -> None:
         """One epoch's numbers, at step row["epoch"]."""

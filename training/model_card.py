@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from lcx_fast.evaluation import find_detections
 from lcx_fast.model import ModelSpec, read_model_spec
 from training.command import add_dataset_options, given_samples, one_line_errors
-from training.evaluate import Prediction, lesion_results, validation_samples
+from training.evaluate import Prediction, held_out_samples, lesion_results
 from training.export import read_metadata
 from training.metrics import FROC_MINIMUM_IOU
 from training.model_file import open_engine, predict_samples
@@ -174,9 +174,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spec = read_model_spec(options.model)
     if not spec.operating_points:
         raise ValueError(f"{options.model}: not measured yet; `python -m training.calibrate`")
-    samples = given_samples(options, spec)
+    samples = given_samples(options, spec.pixel_spacing_mm)
     engine = open_engine(options.model, "auto", "auto")
-    predictions = predict_samples(spec, engine.infer, validation_samples(samples, resampled=True))
+    predictions = predict_samples(spec, engine.infer, held_out_samples(samples, resampled=True))
     options.pictures.mkdir(parents=True, exist_ok=True)
     pictures = []
     for number, (prediction, text) in enumerate(failures(predictions, spec, count=options.count), start=1):

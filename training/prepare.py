@@ -74,8 +74,15 @@ def make_sample(record: cdd_cesm.CddCesmRecord, *, resampled: bool, spacing_mm: 
 def read_pixels(
     record: cdd_cesm.CddCesmRecord, *, resampled: bool
 ) -> tuple[NDArray[np.uint8], NDArray[np.int16], float]:
-    """Grey values, labels and mm per pixel of a record; ``resampled``: see Note [Resampled images]."""
+    """Grey values, labels and mm per pixel of a record; ``resampled``: see Note [Resampled images].
+
+    Raises:
+        DatasetError: image and mask differ in size.
+    """
     pixels, labels, source_mm = cdd_cesm.read_image(record), cdd_cesm.read_labels(record), record.pixel_spacing_mm
+    if labels.shape != pixels.shape:
+        sizes = " x ".join(map(str, labels.shape)), " x ".join(map(str, pixels.shape))
+        raise cdd_cesm.DatasetError(f"the mask is {sizes[0]}, its image {sizes[1]}")
     if resampled and record.folder != "resized512":
         factor = max(pixels.shape) / cdd_cesm.RESIZED_SIDE
         size = (max(1, round(pixels.shape[1] / factor)), max(1, round(pixels.shape[0] / factor)))

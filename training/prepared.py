@@ -40,7 +40,7 @@ def load_samples(
     cache: Path,
     *,
     dataset: str | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     spacing_mm: float = PIXEL_SPACING_MM,
     workers: int = 1,
 ) -> list[Sample]:
@@ -50,7 +50,8 @@ def load_samples(
         data: the dataset's folder (or COCO file); not looked at if the cache is complete.
         cache: folder, made if missing.
         dataset: one of training.datasets.detect.FORMATS; found out from the folder if None.
-        seed: of the split by patient, where the set has none of its own.
+        seed: of the split by patient, where the set has none of its own; None: the cache's, else 0. Only so do the
+            images that measure a model stay apart from those that trained it.
         spacing_mm: mm per pixel of the samples.
         workers: processes that prepare images.
 
@@ -58,13 +59,15 @@ def load_samples(
         DatasetError: the data cannot be read as that dataset, or nothing in it can be used.
         ValueError: the cache was made in another way.
     """
-    how = {"version": CACHE_VERSION, "seed": seed, "spacing_mm": spacing_mm}
+    how = {"version": CACHE_VERSION, "seed": seed or 0, "spacing_mm": spacing_mm}
     how |= {"low_percentile": LOW_PERCENTILE, "high_percentile": HIGH_PERCENTILE}
     if cache.is_file():
         raise ValueError(f"{cache}: a cache of an earlier version; delete it")
     if not (cache / INDEX).is_file():
         _prepare(data, cache, dataset, how, workers=workers)
     index = json.loads((cache / INDEX).read_text())
+    if seed is None:
+        how["seed"] = index["how"]["seed"]
     if index["how"] != how or dataset not in (None, index["dataset"]):
         made = ", ".join(f"{key} {value}" for key, value in index["how"].items())
         raise ValueError(f"{cache}: prepared as {index['dataset']}, {made}; delete it or choose another folder")

@@ -31,7 +31,7 @@ from lcx_fast.onnx_int8 import Quantisation
 from training import metrics
 from training.calibrate import calibrate, described
 from training.command import add_dataset_options, given_samples, one_line_errors
-from training.evaluate import Prediction, lesion_results, validation_samples
+from training.evaluate import Prediction, held_out_samples, lesion_results
 from training.export import read_metadata, save_with_metadata
 from training.model_file import open_engine, predict_samples
 from training.onnx_graph import INPUT, OUTPUT
@@ -130,8 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     spec = read_model_spec(options.model)
-    samples = given_samples(options, spec)
-    chosen = validation_samples(samples, resampled=True)
+    samples = given_samples(options, spec.pixel_spacing_mm)
+    chosen = held_out_samples(samples, resampled=True)
     tiles = calibration_tiles(spec, samples, count=options.images)
     ranges = measure_ranges(options.model, tiles, keep_float=options.keep_float).to_dict()
     with tempfile.TemporaryDirectory() as folder:

@@ -32,7 +32,7 @@ from training.config import Config, parse_config, read_config
 from training.datasets.detect import FORMATS, detect
 from training.datasets.record import SPLITS
 from training.distributed import World, join
-from training.logs import Progress, TensorBoardLog, write_log_row
+from training.logs import Progress, TensorBoardLog, require_tensorboard, write_log_row
 from training.network import LesionNetwork, load_imagenet_weights
 from training.objective import ABNORMAL, TrainingImage, image_loss
 from training.prepare import Sample
@@ -80,7 +80,7 @@ class Trainer:
         self.config, self.out = config, out
         self.samples = [sample for sample in samples if sample.split == "train"]
         self.views = TrainingViews(self.samples, config)
-        self.validation = evaluate.validation_samples(samples, resampled=True)
+        self.validation = evaluate.held_out_samples(samples, resampled=True)
         self.model = LesionNetwork(decoder_width=config.network.decoder_width)
         if pretrained:
             load_imagenet_weights(self.model.encoder)
@@ -98,6 +98,8 @@ class Trainer:
         self.spread_model = self.world.spread(self.model)
         writes_events = self.options.tensorboard and self.world.is_main
         self._events = TensorBoardLog(out / "tensorboard") if writes_events else None
+        if self.world.is_main and not any((sample.labels > 0).any() for sample in self.validation):
+            print("no outline in the validation images: the last epoch counts as the best", file=sys.stderr)
 
     def run(self, *, until: int | None = None) -> None:
         """Train to the end, or up to ``until`` epochs."""
@@ -182,7 +184,7 @@ class Trainer:
         self._progress.clear()
         if self.epoch % self.config.train.validate_every == 0 or self.epoch == self.config.train.epochs:
             row |= self.validate()
-            if row["selection"] > self.best:
+            if row["selection"] >= self.best:  # of equals the longest trained
                 self.best = row["selection"]
                 self._save("best.safetensors")
         self._save("last.safetensors")
@@ -206,7 +208,7 @@ class Trainer:
             summary = metrics.lesion_summary(evaluate.lesion_results(predictions, output=output))
             row |= {f"val/{output}/{name}": value for name, value in summary.items()}
             row[f"val/{output}/confused"] = evaluate.confused_pixels(predictions, output=output)
-        # Neither is defined without an outline in the validation images; then every epoch is as good as the next.
+        # Neither is defined without an outline in the validation images; then the last epoch counts as the best.
         row["selection"] = float(
             np.nan_to_num(row["val/abnormal/sensitivity_at_1_fp"]) + np.nan_to_num(row["val/abnormal/ap_iou50"])
         )
@@ -292,6 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         be_deterministic()
     options = RunOptions(precision=chosen.precision, workers=chosen.workers, tensorboard=chosen.tensorboard)
     try:
+        if chosen.tensorboard:
+            require_tensorboard()  # before hours of preparing images
         dataset = chosen.dataset or detect(chosen.data)
         config = read_config(chosen.config or default_config(dataset))
         out = chosen.out or Path("runs") / dataset

@@ -19,7 +19,6 @@ from them.
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 from collections import defaultdict
@@ -33,10 +32,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage  # type: ignore[import-untyped]
 
+from .record import CaseLog
 from .record import DatasetError as DatasetError
+from .tables import read_table
 
 Pathology = Literal["malignant", "benign", "normal"]
 Split = Literal["train", "val"]
+Folder = Literal["native", "resized512"]
+SpacingSource = Literal["native", "outlines", "default"]
 
 NATIVE_SPACING_MM = 0.1  # the detector's pixel
 RESIZED_SIDE = 512
@@ -44,6 +47,7 @@ RESIZED_SIDE = 512
 DEFAULT_RESIZE_FACTOR = 4.6
 UNANNOTATED_VALIDATION_FRACTION = 0.25
 IGNORED = -1  # training.annotation.IGNORED
+_COLUMNS = ("name", "patient", "side", "view", "pathology", "findings", "tags", "split")
 
 
 @dataclass(frozen=True)
@@ -62,33 +66,34 @@ class CddCesmRecord:
     view: str
     side: str
     pixel_spacing_mm: float
-    spacing_source: Literal["native", "outlines", "default"]
+    spacing_source: SpacingSource
     calcification_only: bool
     folder: Literal["native", "resized512", "native_unannotated"]
     split: Split
 
 
-def read_records(root: Path) -> list[CddCesmRecord]:
+def read_records(root: Path, skipped: CaseLog | None = None) -> list[CddCesmRecord]:
     """Every image of the folder once; an image in both native and resized512 is taken at native size.
 
+    Args:
+        root: the folder.
+        skipped: receives the images that cannot be used, and why.
+
     Raises:
-        DatasetError: a file is missing, or a patient is in two splits.
+        DatasetError: a table is missing or not the published one, or a patient is in two splits.
     """
-    native = _read_table(root / "native.csv")
-    resized = _read_table(root / "resized512.csv")
+    skipped = CaseLog() if skipped is None else skipped
+    native, resized = (read_table(root / name, required=_COLUMNS) for name in ("native.csv", "resized512.csv"))
     check_splits([*native, *resized])
-    outlines = read_outlines(root / "hand_drawn_segmentations.csv")
-    records = [_record(root, row, "native", NATIVE_SPACING_MM, "native") for row in native]
-    names = {record.name for record in records}
-    for row in resized:
-        if row["name"] in names:
-            continue
-        mask_path = root / "resized512" / "masks" / f"{row['name']}.png"
-        _require(mask_path)
-        factor = resize_factor(outlines.get(f"{row['name']}.jpg", []), _read_grey(mask_path) > 127)
-        source: Literal["outlines", "default"] = "default" if factor is None else "outlines"
-        spacing = NATIVE_SPACING_MM * (DEFAULT_RESIZE_FACTOR if factor is None else factor)
-        records.append(_record(root, row, "resized512", spacing, source))
+    outlines = read_outlines(root / "hand_drawn_segmentations.csv", skipped)
+    records = []
+    names = {row["name"] for row in native}
+    for row in native + [row for row in resized if row["name"] not in names]:
+        try:
+            folder: Folder = "native" if row["name"] in names else "resized512"
+            records.append(_record(root, row, folder, outlines.get(f"{row['name']}.jpg", [])))
+        except (DatasetError, OSError) as error:
+            skipped.add(row["name"], error)
     return records + _unannotated_records(root / "native_unannotated")
 
 
@@ -105,21 +110,26 @@ def check_splits(rows: Iterable[Mapping[str, str]]) -> None:
         raise DatasetError(f"unknown split: {', '.join(unknown)}; known: train, val")
 
 
-def read_outlines(path: Path) -> dict[str, list[NDArray[np.float64]]]:
+def read_outlines(path: Path, skipped: CaseLog | None = None) -> dict[str, list[NDArray[np.float64]]]:
     """Outlines by file name, each as points float64 [n, 2] (x, y) in native pixels.
 
     A circle or an ellipse becomes the corners of its bounding box, which is all that scale recovery needs; an
-    ellipse drawn at an angle is left out for the same reason.
+    ellipse drawn at an angle has no points for the same reason, and neither has one that cannot be read, which
+    ``skipped`` is told.
     """
     outlines: dict[str, list[NDArray[np.float64]]] = defaultdict(list)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        for row in csv.DictReader(file):
-            shape = json.loads(row["region_shape_attributes"] or "{}")
+    for row in read_table(path, required=("filename", "region_shape_attributes")):
+        try:
+            shape = json.loads(row.get("region_shape_attributes") or "{}")
             points = _shape_points(shape)
-            if points is not None:
-                outlines[row["#filename"].strip()].append(points)
-            elif shape:
-                outlines[row["#filename"].strip()].append(np.empty((0, 2)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = f"{path.name}: an outline that cannot be read ({type(error).__name__}); no scale from it"
+            (CaseLog() if skipped is None else skipped).add(row["filename"], reason)
+            shape, points = {"unreadable": True}, None
+        if points is not None:
+            outlines[row["filename"]].append(points)
+        elif shape:
+            outlines[row["filename"]].append(np.empty((0, 2)))
     return dict(outlines)
 
 
@@ -195,17 +205,15 @@ def is_thin(component: NDArray[np.bool_], pixel_spacing_mm: float) -> bool:
 
 
 def _record(
-    root: Path,
-    row: Mapping[str, str],
-    folder: Literal["native", "resized512"],
-    spacing_mm: float,
-    source: Literal["native", "outlines", "default"],
+    root: Path, row: Mapping[str, str], folder: Folder, outlines: Sequence[NDArray[np.float64]]
 ) -> CddCesmRecord:
+    """One row's record; raise DatasetError or OSError where its files or words cannot be used."""
     image_path = root / folder / "images" / f"{row['name']}.jpg"
     mask_path = root / folder / "masks" / f"{row['name']}.png"
     _require(image_path)
     _require(mask_path)
-    pathology = row["pathology"].strip().lower()
+    factor, source = _native_factor(mask_path, folder, outlines)
+    pathology = row["pathology"].lower()
     if pathology not in ("malignant", "benign", "normal"):
         raise DatasetError(f"{row['name']}: pathology {row['pathology']!r}; known: Malignant, Benign, Normal")
     return CddCesmRecord(
@@ -216,12 +224,22 @@ def _record(
         patient=row["patient"],
         view=row["view"],
         side=row["side"],
-        pixel_spacing_mm=spacing_mm,
+        pixel_spacing_mm=NATIVE_SPACING_MM * factor,
         spacing_source=source,
         calcification_only=_is_calcification_only(f"{row['findings']} {row['tags']}"),
         folder=folder,
         split="train" if row["split"] == "train" else "val",
     )
+
+
+def _native_factor(
+    mask_path: Path, folder: Folder, outlines: Sequence[NDArray[np.float64]]
+) -> tuple[float, SpacingSource]:
+    """Native pixels per pixel of the image, and where that is known from."""
+    if folder == "native":
+        return 1.0, "native"
+    factor = resize_factor(outlines, _read_grey(mask_path) > 127)
+    return (DEFAULT_RESIZE_FACTOR, "default") if factor is None else (factor, "outlines")
 
 
 def _unannotated_records(folder: Path) -> list[CddCesmRecord]:
@@ -274,12 +292,6 @@ def _shape_points(shape: Mapping[str, object]) -> NDArray[np.float64] | None:
     return np.array([[x - radius_x, y - radius_y], [x + radius_x, y + radius_y]])
 
 
-def _read_table(path: Path) -> list[dict[str, str]]:
-    _require(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        return list(csv.DictReader(file))
-
-
 def _read_grey(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         return np.asarray(image.convert("L"))
@@ -287,4 +299,4 @@ def _read_grey(path: Path) -> NDArray[np.uint8]:
 
 def _require(path: Path) -> None:
     if not path.is_file():
-        raise DatasetError(f"missing file: {path}")
+        raise DatasetError(f"missing file: {path.parent.parent.name}/{path.parent.name}/*{path.suffix}")

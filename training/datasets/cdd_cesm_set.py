@@ -47,13 +47,16 @@ class CddCesm(RecordSet):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        try:
-            found = cdd_cesm.read_records(root)
-            texts = _findings(root)
-        except (cdd_cesm.DatasetError, OSError, KeyError) as error:
-            raise DatasetError(str(error)) from None
+        found = cdd_cesm.read_records(root, self.skipped)
+        texts = _findings(root)
         self._records = {record.name: record for record in found}
-        self.records = tuple(_record(record, texts.get(record.name, "")) for record in found)
+        records = []
+        for record in found:
+            try:
+                records.append(_record(record, texts.get(record.name, "")))
+            except OSError as error:
+                self.skipped.add(record.name, f"the mask cannot be read: {type(error).__name__}")
+        self.records = tuple(records)
 
     def original(self, record: Record) -> CddCesmRecord:
         """The record as training.datasets.cdd_cesm reads it."""

@@ -104,7 +104,8 @@ class PhantomSet(RecordSet):
             try:
                 records.append(self._record(entry, spacing))
             except (KeyError, TypeError, ValueError) as error:
-                self.skipped.add(str(entry.get("name", "?")) if isinstance(entry, dict) else "?", repr(error))
+                name = str(entry.get("name", "?")) if isinstance(entry, dict) else "?"
+                self.skipped.add(name, error if isinstance(error, DatasetError) else f"{INDEX}: {error!r}")
         self.records = tuple(records)
 
     def load(self, record: Record) -> Mammogram:

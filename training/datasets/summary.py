@@ -27,6 +27,8 @@ def summarize(dataset: Dataset) -> list[str]:
     unmarked = sum(not record.annotated for record in records)
     if unmarked:
         lines.append(f"unmarked    {unmarked} images may show a lesion that has no outline")
+    if records and not any(record.split == "val" and record.outlines for record in records):
+        lines.append("validation  no image with an outline: training cannot choose its best epoch by this set")
     return lines
 
 

@@ -177,7 +177,7 @@ def region_shape(attributes: Mapping[str, Any]) -> Shape:
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, DatasetError):
             raise
-        raise DatasetError(f"a {kind} whose numbers cannot be read ({error!r})") from None
+        raise DatasetError(f"{kind}: its numbers cannot be read ({error!r})") from None
     raise DatasetError(f"a region of kind {kind!r}; known: polygon, polyline, circle, ellipse, rect, point")
 
 

@@ -26,7 +26,7 @@ from training.datasets import cdd_cesm
 from training.datasets.coarsen import coarsen_labels
 from training.datasets.phantom import PhantomSettings
 from training.datasets.phantom_set import INDEX, PhantomPlan, PhantomSet, write_phantom
-from training.datasets.record import Record
+from training.datasets.record import CaseLog, DatasetError, Record
 from training.datasets.splits import hash_fraction
 from training.prepare import Sample, read_pixels, to_grid
 
@@ -95,7 +95,11 @@ def fingerprint(cases: Sequence[Case]) -> str:
 
 def _cdd_cesm_cases(root: Path, spacing_mm: float) -> Iterator[Case]:
     """Annotated images and normal ones; a benign image without an outline has no known truth and is left out."""
-    for record in cdd_cesm.read_records(root):
+    skipped = CaseLog()
+    records = cdd_cesm.read_records(root, skipped)
+    for name, reason in skipped:
+        raise DatasetError(f"{name}: {reason}; the experiment needs every image")
+    for record in records:
         if record.mask_path is None and record.pathology != "normal":
             continue
         pixels, labels, source_mm = read_pixels(record, resampled=True)
