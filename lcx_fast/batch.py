@@ -21,7 +21,7 @@ FORMATS = ("json", "png")
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one file: a report, or the error that stopped it."""
+    """What became of one file: a report, or the error that stopped it; both, where the report could not be written."""
 
     path: Path
     report: ImageReport | None
@@ -144,7 +144,7 @@ def _written(result: Result, out: Path | None, name: str, formats: Sequence[str]
     try:
         return replace(result, written=write_results(result.report, out, name, formats))
     except (DicomError, InvalidArgument) as error:
-        return Result(result.path, None, error)
+        return replace(result, error=error)
 
 
 def _read(path: Path, pixel_spacing_mm: float | None) -> tuple[Mammogram, float]:

@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     infer = commands.add_parser("infer", help="find lesions in files or folders")
-    infer.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="DICOM, PNG, PGM, JPEG, or a folder")
+    infer.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="DICOM, PNG, PGM, JPEG, TIFF, or a folder")
     infer.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (made if missing)")
     infer.add_argument(
         "--format", default="json,png", metavar="LIST", help="what to write: json, png, or both (default)"
@@ -60,9 +60,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 def summary_line(result: Result) -> str:
     """One image in one line."""
-    if result.report is None:
-        return f"{result.path.name}: not read: {result.error}"
     report = result.report
+    if report is None:
+        return f"{result.path.name}: not read: {result.error}"
+    if result.error is not None:
+        return f"{result.path.name}: not written: {result.error}"
     mammogram = report.mammogram
     view = " ".join(filter(None, (mammogram.laterality, mammogram.view_position))) or "-"
     best = f", best {report.lesions[0].score:.2f}" if report.lesions else ""
@@ -137,7 +139,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
             progress.show(done, paths[done].name)
     print_warnings(warnings)
     if failed:
-        print(f"{failed} of {len(paths)} files could not be read", file=sys.stderr)
+        print(f"{failed} of {len(paths)} files failed", file=sys.stderr)
     return EXIT_BAD_INPUT if failed else EXIT_OK
 
 
@@ -170,6 +172,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away; say nothing more, not even at exit.
         sys.stdout = None
         return 128 + signal.SIGPIPE
+    except OSError as error:  # files have errors of our own; left are standard output, and folders not to be listed
+        print(f"lcx-fast: {error}", file=sys.stderr)
+        sys.stdout = None
+        return EXIT_BAD_INPUT
     except (DeviceError, EngineError) as error:
         print(f"lcx-fast: {error}", file=sys.stderr)
         return EXIT_ENGINE

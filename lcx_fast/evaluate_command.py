@@ -61,6 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         reference = {name: replace(image, pixel_area_mm2=area) for name, image in reference.items()}
     results = compare_images(predictions, reference, iou_type=arguments.iou_type)
     check_scores(results)
+    check_candidates(predictions)
     scores = image_scores(predictions, results)
     summary = summarise(
         results, masks=arguments.iou_type == "segm", froc=arguments.froc, image_scores=scores, draws=arguments.draws
@@ -129,6 +130,17 @@ def check_scores(results: Sequence[ImageResult]) -> None:
         print(
             f"warning: all {len(scores)} detections have the same score, so there is one threshold only; COCO's "
             "figures go through equal scores in the order of the images",
+            file=sys.stderr,
+        )
+
+
+def check_candidates(predictions: Mapping[str, AnnotatedImage]) -> None:
+    """Say if reports left candidates out, for then AP and FROC end at their operating point."""
+    left_out = sum(image.left_out for image in predictions.values())
+    if left_out:
+        print(
+            f"warning: the reports leave out {left_out} candidates below their operating point, so AP and FROC end "
+            "there; `lcx-fast infer --operating-point all` reports every one",
             file=sys.stderr,
         )
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import dicom_files
 import numpy as np
@@ -86,7 +87,7 @@ def test_a_bad_file_never_stops_the_rest(films, model, tmp_path, capsys):
     out = tmp_path / "out"
     assert cli.main(["infer", str(films), "--out", str(out), "--model", model]) == 2
     captured = capsys.readouterr()
-    assert "2 of 4 files could not be read" in captured.err
+    assert "2 of 4 files failed" in captured.err
     assert "a0.dcm: not read: " in captured.err and "a1.pgm: not read: " in captured.err
     assert {p.stem for p in out.iterdir()} == {"a", "b"}
 
@@ -109,6 +110,23 @@ def test_errors_are_one_line(arguments, code, says, films, model, tmp_path, caps
     assert cli.main([a.format(**values) for a in arguments]) == code
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("lcx-fast: ")]
     assert len(error) == 1 and says in error[0]
+
+
+def test_what_cannot_be_written_is_said_so(films, model, tmp_path, capsys):
+    (tmp_path / "out" / "a.json").mkdir(parents=True)  # where a report should go
+    assert cli.main(["infer", str(films), "--out", str(tmp_path / "out"), "--model", model]) == 2
+    captured = capsys.readouterr()
+    assert "a.pgm: not written: " in captured.err and "1 of 2 files failed" in captured.err
+    assert captured.out.startswith("b.pgm: ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_standard_output_is_one_line(films, model):
+    command = [sys.executable, "-m", "lcx_fast.cli", "infer", str(films), "--json", "--model", model]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_bad_spacing_is_refused(films, model, capsys):

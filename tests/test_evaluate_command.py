@@ -96,6 +96,19 @@ def figures(capsys, *arguments):
     return json.loads(out)
 
 
+def test_candidates_left_out_of_reports_are_told(reports, coco, capsys):
+    code, _, told = run(capsys, reports, coco[1])
+    assert code == 0 and "operating point" not in told
+    path = reports / "a.json"
+    report = json.loads(path.read_text()) | {"decision": {"candidates_left_out": 2}}
+    path.write_text(json.dumps(report))
+    code, _, told = run(capsys, reports, coco[1])
+    assert code == 0 and "leave out 2 candidates" in told and "--operating-point all" in told
+    path.write_text(json.dumps(report | {"decision": "none"}))
+    code, _, told = run(capsys, reports, coco[1])
+    assert code == 2 and "damaged report" in told
+
+
 @pytest.mark.parametrize("iou_type", ["segm", "bbox"])
 def test_coco_json(coco, capsys, iou_type):
     found = figures(capsys, *coco, "--iou-type", iou_type, "--froc")

@@ -31,6 +31,7 @@ class AnnotatedImage:
         score: of the whole image, where the file has one.
         patient: where the file has one.
         pixel_area_mm2: where the spacing is known.
+        left_out: lesions found and not reported, as below an operating point.
     """
 
     name: str
@@ -43,6 +44,7 @@ class AnnotatedImage:
     score: float | None = None
     patient: str = ""
     pixel_area_mm2: float | None = None
+    left_out: int = 0
 
 
 def from_masks(

@@ -130,8 +130,9 @@ def _from_report(document: Any, path: Path) -> AnnotatedImage:
             scores=[float(lesion["score"]) for lesion in lesions],
             score=float(document["score"]),
             pixel_area_mm2=None if spacing is None else float(spacing[0]) * float(spacing[1]),
+            left_out=int((document.get("decision") or {}).get("candidates_left_out", 0)),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidArgument(f"{path}: a damaged report ({type(error).__name__}: {error})") from error
 
 
