@@ -28,6 +28,7 @@ PACKAGES = (
     "tensorrt",
     "tensorrt-rtx",
     "cupy-cuda13x",
+    "nvidia-nvimgcodec-cu13",
 )
 
 

@@ -18,8 +18,8 @@ from .model import Thresholds
 class Lesion:
     """One lesion, in the source image's pixels.
 
-    The outline is the lesion: ``area_px``, ``bounding_box``, ``centroid`` and ``mask()`` all count the pixels whose
-    centre lies inside ``contours``.
+    The outline is the lesion: ``area_px``, ``bounding_box``, ``centroid``, ``mask()`` and ``rle()`` all count the pixels
+    whose centre lies inside ``contours``.
 
     Attributes:
         score: 0-1, mean of the highest tenth of the lesion probability inside.
@@ -49,6 +49,10 @@ class Lesion:
         for y, begin, end in self.runs:
             mask[y, begin:end] = True
         return mask
+
+    def rle(self) -> ops.Rle:
+        """``mask()`` as COCO's run-length mask of the source image."""
+        return ops.encode_rle(self.mask())
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON types; contours rounded to a hundredth of a pixel."""

@@ -211,6 +211,8 @@ def test_what_is_no_source_is_an_invalid_argument(tmp_path: Path) -> None:
     for source in (tmp_path, tmp_path / "absent.png", b"", None, 5, [1, 2]):
         with pytest.raises(InvalidArgument):
             read_mammogram(source)
+    with pytest.raises(InvalidArgument, match="is a folder; a single file is accepted"):
+        read_mammogram(tmp_path)
 
 
 def test_heavy_libraries_load_on_use() -> None:

@@ -52,6 +52,7 @@ def test_a_lesion_agrees_with_itself(detector):
     for lesion in infer(detector, breast_image([(100, 50, 12), (200, 60, 17)])).lesions:
         mask = lesion.mask()
         assert mask.shape == (320, 240) and mask.sum() == lesion.area_px
+        np.testing.assert_array_equal(lesion.rle().decode(), mask)
         y, x = np.nonzero(mask)
         assert lesion.bounding_box == (y.min(), x.min(), y.max() + 1, x.max() + 1)
         np.testing.assert_allclose(lesion.centroid, (y.mean() + 0.5, x.mean() + 0.5))

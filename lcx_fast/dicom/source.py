@@ -54,6 +54,8 @@ def _load_path(path: Path) -> tuple[memoryview, str]:
                 data = memoryview(bytes(data) + rest)
     except FileNotFoundError:
         raise InvalidArgument(f"no such file: {path}") from None
+    except InvalidArgument:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise InvalidArgument(f"cannot read {path}: {reason}") from None
