@@ -5,7 +5,7 @@
     python -m training.evaluate --data DIR --run runs/ddsm --split test
 
 With --model the exported file runs, on tiles, as at inference; without, the checkpoint on whole images. Writes
-validation.json and validation.html (test.json, test.html), METHOD.md's figures with patient-bootstrap intervals.
+validation.json and validation.html (test.json, test.html): training/METHOD.md's figures with intervals.
 Figures on images that also chose the checkpoint are optimistic; the page says so.
 """
 

@@ -1,4 +1,4 @@
-"""METHOD.md's figures of a set of images, with patient-bootstrap intervals; the metrics are lcx_fast.evaluation's."""
+"""training/METHOD.md's figures of a set of images, with intervals; the metrics are lcx_fast.evaluation's."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ from lcx_fast.evaluation import (
     roc_auc,
     score_at_rate,
 )
-
-#: A detection finds its outline for FROC at this intersection over union.
-FROC_MINIMUM_IOU = 0.2
+from lcx_fast.evaluation.summary import FROC_MINIMUM_IOU as FROC_MINIMUM_IOU
 
 Weights = NDArray[np.float64]
 

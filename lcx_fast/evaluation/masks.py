@@ -94,7 +94,7 @@ def near_band(
 def confused_pixels(probability: ArrayLike, breast: ArrayLike, *, between: tuple[float, float] = CONFUSED) -> int:
     """Breast pixels with a probability strictly between the two.
 
-    METHOD.md's figure is its mean over the images with lesions; the reduction is 1 - C / C of the baseline.
+    The published figure is its mean over the images with lesions; the reduction is 1 - C / C of the baseline.
 
     Args:
         probability: [H, W].

@@ -17,7 +17,7 @@ from .lesions import ImageResult, intersection_over_prediction, mean_iop_by_lesi
 from .matches import Matches, match_lesions
 from .ranking import ranking_average_precision, roc_auc
 
-#: METHOD: a detection finds a lesion for FROC at this intersection over union.
+#: A detection finds a lesion for FROC at this intersection over union.
 FROC_MINIMUM_IOU = 0.2
 #: Lesion sizes by the diameter of a disc of the same area, mm: the limits between T1b, T1c and T2.
 DIAMETERS_MM = (10.0, 20.0)
@@ -77,7 +77,7 @@ def summarise(
     image_scores: Sequence[float] | None = None,
     draws: int = 2000,
 ) -> Summary:
-    """The figures of METHOD.md that results alone can give.
+    """The published figures (training/METHOD.md) that results alone can give.
 
     Args:
         results: one per image.

@@ -49,7 +49,7 @@ def _method(
     config: Config,
     progress: float,
 ) -> dict[str, Tensor]:
-    """METHOD.md's loss, with the arm's piece of it exchanged or left out."""
+    """training/METHOD.md's loss, with the arm's piece of it exchanged or left out."""
     terms = image_loss(logits, pooling_weights, view, progress=progress, config=config)
     if arm.strict != "penalty":
         terms = {name: value for name, value in terms.items() if not name.endswith(("/outside", "/hard"))}
