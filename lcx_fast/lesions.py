@@ -18,8 +18,8 @@ from .model import Thresholds
 class Lesion:
     """One lesion, in the source image's pixels.
 
-    The outline is the lesion: ``area_px``, ``bounding_box``, ``centroid``, ``mask()`` and ``rle()`` all count the pixels
-    whose centre lies inside ``contours``.
+    The outline is the lesion: ``area_px``, ``bounding_box``, ``centroid``, ``mask()`` and ``rle()`` all count the
+    pixels whose centre lies inside ``contours``.
 
     Attributes:
         score: 0-1, mean of the highest tenth of the lesion probability inside.

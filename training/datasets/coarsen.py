@@ -1,7 +1,7 @@
 """Loose outlines made from detailed ones, the way hand-drawn outlines are loose.
 
-The experiment (training/experiments) needs outlines whose true lesion is known: a smooth closed curve round each lesion,
-2 to 4 times its area, off-centre by up to 20 % of its diameter. Every choice is drawn from a generator seeded
+The experiment (training/experiments) needs outlines whose true lesion is known: a smooth closed curve round each
+lesion, 2 to 4 times its area, off-centre by up to 20 % of its diameter. Every choice is drawn from a generator seeded
 by the seed, the image's name and the lesion's own pixels, so that neither the order of images nor the numbering
 of lesions changes an outline.
 

@@ -28,7 +28,7 @@ class Arm:
     Attributes:
         name: its heading in arms.toml.
         title: for tables.
-        objective: ``method`` is training/METHOD.md's loss; the others are the baselines of training.experiments.objectives.
+        objective: ``method`` is training/METHOD.md's loss; others: baselines of training.experiments.objectives.
         outline: what training sees.
         strict: the price on p outside A; ``method`` only.
         pooling: of the class score; ``method`` only.
