@@ -135,6 +135,8 @@ def test_one_tile_at_a_time_is_the_same(shape, scale, tile, overlap, kind, with_
         ("gaussian", (256, 300), 0.25, 1.0),
         ("constant", (333, 77), 0.6, 1.0),
         ("gaussian", (256, 300), 0.5, 0.02),
+        ("gaussian", (251, 307), 0.72, 1.0),
+        ("constant", (300, 40), 0.9, 1.0),
         ("constant", (500, 500), 0.0, 0.02),
     ],
 )

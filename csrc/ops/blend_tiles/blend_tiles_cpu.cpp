@@ -19,13 +19,13 @@ void blend_tiles(TensorView<const float, 4> tiles, const TileGrid& grid, TileWei
                                       {tiles.strides[1], tiles.strides[2], tiles.strides[3]}, tiles.device);
   };
   parallel_for(grid.shape[0], 64, threads, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> sums(static_cast<std::size_t>(map.shape[0] * map.shape[2]));
-    const KeptMemory finished = blender.make_room();
+    const KeptMemory memory = blender.make_memory(1, 1);
+    const TileBlender::Pending pending = blender.pending_row(memory, 1, 0, 1, 0);
     blender.clear_uncovered(begin, end);
     for (std::int64_t y = begin; y < end; ++y) {
       const auto& row = blender.map_row(y);
       for (std::int64_t n = row.first_tile; n < row.last_tile; ++n) {
-        blender.add_row(n, row, tile(n), {sums.data(), map.shape[2], static_cast<float*>(finished.data())});
+        blender.add_row(n, row, tile(n), pending);
       }
     }
     end_streaming();

@@ -19,14 +19,13 @@ LCX_SIMD_CLONES void write_shares(const float* from, const float* shares, float 
   for (std::int64_t x = 0; x < count; ++x) to[x] = factor * shares[x] * from[x];
 }
 
-LCX_SIMD_CLONES void add_shares(const float* from, const float* shares, float factor, float* to, std::int64_t count) {
-  for (std::int64_t x = 0; x < count; ++x) to[x] += factor * shares[x] * from[x];
-}
-
 LCX_SIMD_CLONES void sum_shares(const float* before, const float* from, const float* shares, float factor, float* to,
                                 std::int64_t count) {
   for (std::int64_t x = 0; x < count; ++x) to[x] = before[x] + factor * shares[x] * from[x];
 }
+
+// From row to row of sums, in whole lines of the cache.
+std::int64_t pitch(std::int64_t columns) { return (columns / kLineFloats + 1) * kLineFloats; }
 
 std::int64_t line_begin(std::int64_t column) { return column / kLineFloats * kLineFloats; }
 
@@ -36,16 +35,22 @@ TileBlender::TileBlender(const TileGrid& grid, TileWeights weights, TensorView<f
     : grid_(grid),
       map_(map),
       streams_(map.size() * static_cast<std::int64_t>(sizeof(float)) >= kLeastStreamed),
-      pitch_(line_begin(grid.shape[1] + kLineFloats - 1)),
-      finished_(make_room()) {
+      waiting_pitch_(pitch(grid.shape[1])) {
   for (std::int64_t y = 0; y < grid.tile_shape[0]; ++y) {
     row_weights_.push_back(tile_weight(weights, y, grid.tile_shape[0]));
   }
   for (std::int64_t x = 0; x < grid.tile_shape[1]; ++x) {
     column_weights_.push_back(tile_weight(weights, x, grid.tile_shape[1]));
   }
-  for (std::size_t r = 0; r < grid.row_starts.size(); ++r) add_tile_row(r);
+  for (std::size_t r = 0; r < grid.row_starts.size(); ++r) {
+    add_tile_row(r);
+    if (r == 0) continue;
+    waiting_rows_ = std::max(waiting_rows_, grid.row_starts[r - 1] + grid.tile_shape[0] - grid.row_starts[r]);
+  }
   for (std::int64_t y = 0; y < grid.shape[0]; ++y) map_rows_.push_back(make_map_row(y));
+  for (const Tile& tile : tiles_) {
+    carried_pitch_ = std::max(carried_pitch_, pitch(tile.count - tile.done_end));
+  }
 }
 
 void TileBlender::add_tile_row(std::size_t r) {
@@ -58,7 +63,7 @@ void TileBlender::add_tile_row(std::size_t r) {
     if (!grid_.has_tile(r, c)) continue;
     const std::int64_t start = grid_.column_starts[c];
     const std::int64_t count = std::min(grid_.tile_shape[1], grid_.shape[1] - start);
-    tiles_.push_back({r, c, count, std::clamp<std::int64_t>(covered_to - start, 0, count), 0, count, {}});
+    tiles_.push_back({r, c, count, std::clamp<std::int64_t>(covered_to - start, 0, count), 0, count, 0, {}});
     covered_to = start + count;
     for (std::int64_t x = 0; x < count; ++x) {
       row.totals[static_cast<std::size_t>(start + x)] += column_weights_[static_cast<std::size_t>(x)];
@@ -75,6 +80,8 @@ void TileBlender::add_tile_row(std::size_t r) {
         tiles_[n + 1].done_begin = done - next;
       }
     }
+    tile.alone_begin = std::clamp(line_begin(start + tile.earlier_end + kLineFloats - 1) - start, tile.done_begin,
+                                  std::max(tile.done_begin, tile.done_end));
     for (std::int64_t x = 0; x < tile.count; ++x) {
       tile.shares.push_back(column_weights_[static_cast<std::size_t>(x)] /
                             row.totals[static_cast<std::size_t>(start + x)]);
@@ -144,23 +151,46 @@ std::vector<TileBlender::ColumnRun> TileBlender::uncovered_columns(const MapRow&
 }
 
 void TileBlender::add(std::int64_t n, TensorView<const float, 3> tile) {
-  const std::int64_t begin = grid_.row_starts[tiles_[static_cast<std::size_t>(n)].row];
+  const Tile& t = tiles_[static_cast<std::size_t>(n)];
+  const std::int64_t begin = grid_.row_starts[t.row];
   const std::int64_t end = std::min(begin + grid_.tile_shape[0], grid_.shape[0]);
-  const std::int64_t rows = std::min(grid_.tile_shape[0], grid_.shape[0]);
-  const std::int64_t channel_stride = rows * pitch_;
-  if (strip_.data() == nullptr) {
-    strip_ = KeptMemory(static_cast<std::size_t>(map_.shape[0] * channel_stride) * sizeof(float));
-  }
-  auto* strip = static_cast<float*>(strip_.data());
-  auto* finished = static_cast<float*>(finished_.data());
-  const std::int64_t count = tiles_[static_cast<std::size_t>(n)].count;
+  const std::int64_t start = grid_.column_starts[t.column];
+  if (memory_.data() == nullptr) memory_ = make_memory(grid_.tile_shape[0], waiting_rows_);
+  const bool is_dense = tile.strides[1] == grid_.tile_shape[1];
   for (std::int64_t y = begin; y < end; ++y) {
-    for (std::int64_t channel = 0; channel < map_.shape[0] && y + kRowsAhead < end; ++channel) {
-      prefetch_row(&tile(channel, y + kRowsAhead - begin, 0), count);
+    const std::int64_t ahead = y + kRowsAhead;
+    if (ahead < end) {
+      const bool adds = map_row(ahead).first_row != t.row;
+      const Pending pending =
+          pending_row(memory_, grid_.tile_shape[0], ahead - begin, waiting_rows_, ahead % waiting_rows_);
+      for (std::int64_t channel = 0; channel < map_.shape[0]; ++channel) {
+        if (!is_dense) prefetch_row(&tile(channel, ahead - begin, 0), t.count);
+        if (adds) {
+          prefetch_row(pending.waiting + channel * pending.waiting_stride + start + t.earlier_end,
+                       t.count - t.earlier_end);
+        }
+      }
     }
-    add_row(n, map_row(y), tile, {strip + y % rows * pitch_, channel_stride, finished});
+    add_row(n, map_row(y), tile,
+            pending_row(memory_, grid_.tile_shape[0], y - begin, waiting_rows_, y % waiting_rows_));
   }
   end_streaming();
+}
+
+KeptMemory TileBlender::make_memory(std::int64_t carried_rows, std::int64_t waiting_rows) const {
+  const std::int64_t floats = map_.shape[0] * (carried_rows * carried_pitch_ + waiting_rows * waiting_pitch_) +
+                              grid_.tile_shape[1] + kLineFloats;
+  return KeptMemory(static_cast<std::size_t>(floats) * sizeof(float));
+}
+
+TileBlender::Pending TileBlender::pending_row(const KeptMemory& memory, std::int64_t carried_rows,
+                                              std::int64_t carried_row, std::int64_t waiting_rows,
+                                              std::int64_t waiting_row) const {
+  auto* waiting = static_cast<float*>(memory.data());
+  float* carried = waiting + map_.shape[0] * waiting_rows * waiting_pitch_;
+  float* room = carried + map_.shape[0] * carried_rows * carried_pitch_;
+  return {carried + carried_row * carried_pitch_, carried_rows * carried_pitch_, waiting + waiting_row * waiting_pitch_,
+          waiting_rows * waiting_pitch_, room};
 }
 
 void TileBlender::add_row(std::int64_t n, const MapRow& row, TensorView<const float, 3> tile,
@@ -169,10 +199,9 @@ void TileBlender::add_row(std::int64_t n, const MapRow& row, TensorView<const fl
   const float factor = row_weight(t.row, row.y) / row.total;
   const float* shares = t.shares.data();
   const std::int64_t start = grid_.column_starts[t.column];
-  // The row of tiles above has the same columns present; if there is one, all of this tile has been covered before.
-  const std::int64_t covered = row.first_row == t.row ? t.earlier_end : t.count;
+  const bool is_first = row.first_row == t.row;
   const bool is_last = row.last_row == t.row + 1;
-  const std::int64_t done = is_last ? std::max<std::int64_t>(t.done_end, 0) : 0;
+  const std::int64_t alone_begin = is_first && is_last ? t.alone_begin : t.done_end;
   for (std::int64_t channel = 0; channel < map_.shape[0]; ++channel) {
     const float* from = &tile(channel, row.y - grid_.row_starts[t.row], 0);
     float* to = &map_(channel, row.y, start);
@@ -180,18 +209,37 @@ void TileBlender::add_row(std::int64_t n, const MapRow& row, TensorView<const fl
       add_mixed_row(t, row, from, to);
       continue;
     }
-    float* sums = pending.sums + channel * pending.channel_stride + start;
-    if (done > 0) {
-      float* finished = pending.finished - t.done_begin;
-      const std::int64_t summed = std::min(covered, done);
-      std::copy(sums + t.done_begin, sums, finished + t.done_begin);
-      sum_shares(sums, from, shares, factor, finished, summed);
-      write_shares(from + summed, shares + summed, factor, finished + summed, done - summed);
-      put_row(finished + t.done_begin, to + t.done_begin, done - t.done_begin);
+    // All of these are indexed by tile column. The first tile of its row to cover a column takes over what waits there,
+    // so that every sum has one summand before its own.
+    const float* carried = pending.carried + channel * pending.carried_stride - t.done_begin;
+    float* onward = pending.carried + channel * pending.carried_stride - t.done_end;
+    float* waiting = pending.waiting + channel * pending.waiting_stride + start;
+    float* room = pending.room - t.done_begin;
+    const auto sum = [&](std::int64_t begin, std::int64_t end, float* sums) {
+      const std::int64_t own = std::clamp<std::int64_t>(0, begin, end);
+      const std::int64_t covered = std::clamp(t.earlier_end, own, end);
+      std::copy(carried + begin, carried + own, sums + begin);
+      if (covered > own) sum_shares(carried + own, from + own, shares + own, factor, sums + own, covered - own);
+      if (end == covered) return;
+      if (is_first) {
+        write_shares(from + covered, shares + covered, factor, sums + covered, end - covered);
+      } else {
+        sum_shares(waiting + covered, from + covered, shares + covered, factor, sums + covered, end - covered);
+      }
+    };
+    if (is_last) {
+      sum(t.done_begin, alone_begin, room);
+      put_row(room + t.done_begin, to + t.done_begin, alone_begin - t.done_begin);
+      put_row(from + alone_begin, to + alone_begin, t.done_end - alone_begin);
+    } else {
+      sum(t.done_begin, t.done_end, is_first ? waiting : room);
+      if (!is_first) std::copy(room + t.done_begin, room + t.done_end, waiting + t.done_begin);
     }
-    const std::int64_t added = std::max(covered, done);
-    add_shares(from + done, shares + done, factor, sums + done, added - done);
-    write_shares(from + added, shares + added, factor, sums + added, t.count - added);
+    // What is carried on lies before what was carried here, and may overlap it.
+    const std::int64_t covered = std::max(t.earlier_end, t.done_end);
+    sum(t.done_end, covered, room);
+    std::copy(room + t.done_end, room + covered, onward + t.done_end);
+    sum(covered, t.count, onward);
   }
 }
 

@@ -20,10 +20,12 @@ namespace lcx::cpu {
 /// tile overlaps the share is 1.
 ///
 /// Note [Pending sums]
-/// What other tiles will be added to waits in a strip as high as a tile, which stays in the cache; a pixel is written
-/// to the map when its last tile has been added. So the map is written once, from left to right in whole lines of the
-/// cache, and never read (Note [Streaming]). Where rows of tiles with different columns present meet, sums wait in the
-/// map itself.
+/// What lies under one tile only goes straight to the map, and of the rest only what other tiles will still be added to
+/// waits: columns for the next tile of the row are carried over in a piece as wide as the overlap, and where no later
+/// tile of the row comes, rows for the next row of tiles wait in a strip as high as the overlap. Both stay in the
+/// cache. A pixel is written to the map when its last tile has been added. So the map is written once, from left to
+/// right in whole lines of the cache, and never read (Note [Streaming]). Where rows of tiles with different columns
+/// present meet, sums wait in the map itself.
 class TileBlender {
  public:
   /// map  [C, gh, gw] of the grid's shape, dense rows; must outlive the blender
@@ -49,14 +51,17 @@ class TileBlender {
 
   /// Sums of one map row that wait for further tiles, and room for those that do not.
   struct Pending {
-    float* sums;                  // [C, gw], uninitialised before the row's first tile
-    std::int64_t channel_stride;  // of the sums
-    float* finished;              // [room()]
+    float* carried;  // [C, ...]: columns for the next tile of the row
+    std::int64_t carried_stride;
+    float* waiting;  // [C, gw]: for the next row of tiles
+    std::int64_t waiting_stride;
+    float* room;  // [tw + 15]
   };
-  /// Memory for `finished`, whose lines of the cache are the map's.
-  KeptMemory make_room() const {
-    return KeptMemory(static_cast<std::size_t>(grid_.tile_shape[1] + kLineFloats) * sizeof(float));
-  }
+  /// Memory for the sums of so many rows that are carried over and that wait, and one of these rows in it. One of each
+  /// is enough where all tiles of a map row are added before the next row.
+  KeptMemory make_memory(std::int64_t carried_rows, std::int64_t waiting_rows) const;
+  Pending pending_row(const KeptMemory& memory, std::int64_t carried_rows, std::int64_t carried_row,
+                      std::int64_t waiting_rows, std::int64_t waiting_row) const;
 
   /// Adds a map row's part of tile n, which reaches it; n ascending for each row. Rows are visible to other threads
   /// after end_streaming().
@@ -72,10 +77,11 @@ class TileBlender {
   struct Tile {
     std::size_t row;
     std::size_t column;
-    std::int64_t count;         // columns inside the grid
-    std::int64_t earlier_end;   // tile columns [0, earlier_end) are covered by an earlier tile of the same row
-    std::int64_t done_begin;    // of the row's last tiles, tile columns [done_begin, done_end) can go to the map: from
-    std::int64_t done_end;      // -15, left over by the tile before, up to a line's begin before the next tile
+    std::int64_t count;        // columns inside the grid
+    std::int64_t earlier_end;  // tile columns [0, earlier_end) are covered by an earlier tile of the same row
+    std::int64_t done_begin;  // after this tile columns [done_begin, done_end) wait for none of the row: from -15, left
+    std::int64_t done_end;    // over by the tile before, up to a line's begin before the next tile
+    std::int64_t alone_begin;   // of these [alone_begin, done_end) lie under no other tile of the row
     std::vector<float> shares;  // [count]: column weight over the row's total
   };
   struct TileRow {
@@ -104,9 +110,10 @@ class TileBlender {
   std::vector<TileRow> rows_;
   std::vector<MapRow> map_rows_;  // [gh]
   bool streams_;                  // the map is too large for the cache
-  std::int64_t pitch_;            // of the strip's rows
-  KeptMemory strip_;              // [C, min(th, gh), pitch]: map row y waits in row y mod its height
-  KeptMemory finished_;
+  std::int64_t waiting_pitch_;
+  std::int64_t carried_pitch_ = 0;
+  std::int64_t waiting_rows_ = 1;  // most that wait at a time: map row y does in row y mod this
+  KeptMemory memory_;              // of tiles that come one by one
 };
 
 }  // namespace lcx::cpu
