@@ -129,6 +129,8 @@ __global__ void start_runs(DeviceComponents components) {
       for (std::uint32_t begins = begin_bits(word); begins; begins &= begins - 1) {
         const auto node = static_cast<std::int32_t>(at * 16 + (__ffs(static_cast<int>(begins)) - 1) / 2);
         components.parents[node] = node;
+        if (components.flags != nullptr) components.flags[node] = 0;
+        if (components.areas != nullptr) components.areas[node] = 0;
       }
     }
     carried = __shfl_sync(kAllLanes, leaving, 31);
@@ -136,8 +138,7 @@ __global__ void start_runs(DeviceComponents components) {
 }
 
 // The root of a node; shortens the way for those who come after. Writing an ancestor over a parent is safe beside
-// `unite`: whoever replaced that parent in between goes on to unite the one it replaced. It would not be safe beside
-// `flatten`, whose roots it could write over.
+// `unite`: whoever replaced that parent in between goes on to unite the one it replaced.
 __device__ inline std::int32_t find_root(std::int32_t* parents, std::int32_t node) {
   std::int32_t parent = load_fresh(parents + node);
   while (parent != node) {
@@ -196,7 +197,9 @@ __global__ void join_rows(DeviceComponents components, bool diagonals) {
   }
 }
 
-// Each run's parent becomes its root. Only a node's own thread writes it.
+// Each run's parent becomes its root. Rows joined all at once leave chains as long as a component is high, so here too
+// the way is shortened for the others; parents only ever decrease, and the root is the least node, so that no ancestor
+// is written over a root.
 __global__ void flatten(DeviceComponents components) {
   const std::int64_t at = thread_number();
   if (at >= components.bits.word_count() || components.bits.words[at] == 0) return;
@@ -206,21 +209,23 @@ __global__ void flatten(DeviceComponents components) {
     const auto node = static_cast<std::int32_t>(at * 16 + (__ffs(static_cast<int>(rest)) - 1) / 2);
     std::int32_t root = node;
     for (std::int32_t parent = load_fresh(components.parents + root); parent != root;) {
+      const std::int32_t above = load_fresh(components.parents + parent);
+      if (above != parent) atomicMin(components.parents + root, above);
       root = parent;
-      parent = load_fresh(components.parents + root);
+      parent = above;
     }
-    components.parents[node] = root;
+    if (root != node) atomicMin(components.parents + node, root);
   }
 }
 
 struct Roots {
   DeviceComponents components;
-  const std::int32_t* areas;
   std::int64_t min_area;
 
   /// Calls visit(node, whether it is kept) for each root in a word.
   template <typename Visit>
   __device__ void for_each(std::int64_t at, const Visit& visit) const {
+    const std::int32_t* areas = components.areas;
     for_each_root(components, at, [&](std::int32_t node) { visit(node, areas == nullptr || areas[node] >= min_area); });
   }
 };
@@ -323,6 +328,14 @@ DeviceComponents take_components(Workspace& workspace, DeviceBits bits) {
   return {bits, workspace.take<std::int32_t>(bits.word_count()), workspace.take<std::int32_t>(bits.node_count())};
 }
 
+std::uint8_t* take_flags(Workspace& workspace, DeviceBits bits) {
+  return workspace.take<std::uint8_t>(bits.node_count());
+}
+
+std::int32_t* take_areas(Workspace& workspace, DeviceBits bits) {
+  return workspace.take<std::int32_t>(bits.node_count());
+}
+
 void enqueue_nonzero_bits(TensorView<const std::uint8_t, 2> mask, DeviceBits bits, Stream stream) {
   if (mask.strides[1] != 1) {
     enqueue_pack(mask, IsNonzero{}, IsNonzero{}, bits, DeviceBits{}, stream);
@@ -357,9 +370,9 @@ DeviceNumbers take_numbers(Workspace& workspace, DeviceBits bits) {
           workspace.take<std::int32_t>(blocks_for(bits.word_count()).x)};
 }
 
-void enqueue_numbers(const DeviceComponents& components, const std::int32_t* areas, std::int64_t min_area,
-                     const DeviceNumbers& numbers, Stream stream) {
-  const Roots roots{components, areas, min_area};
+void enqueue_numbers(const DeviceComponents& components, std::int64_t min_area, const DeviceNumbers& numbers,
+                     Stream stream) {
+  const Roots roots{components, min_area};
   const dim3 blocks = blocks_for(components.bits.word_count());
   LCX_LAUNCH(count_roots, blocks, kThreadsPerBlock, 0, to_cuda(stream), roots, numbers.block_sums);
   enqueue_exclusive_scan(numbers.block_sums, static_cast<std::int32_t>(blocks.x), numbers.count, stream);

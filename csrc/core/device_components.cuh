@@ -15,11 +15,17 @@ struct DeviceComponents {
   DeviceBits bits;
   std::int32_t* carries = nullptr;  ///< [words]
   std::int32_t* parents = nullptr;  ///< [nodes]: after enqueue_components, of each run's node its component's root
+  /// What is found out about components, kept with their roots, or null; enqueue_components begins at 0. Clearing the
+  /// runs' own entries takes no launch and touches a fraction of the memory.
+  std::uint8_t* flags = nullptr;  ///< [nodes]
+  std::int32_t* areas = nullptr;  ///< [nodes] pixels
 };
 
 /// Memory for a mask of this shape. Throws Error(kInvalidArgument) if it has 2^31 nodes or more (2^32 pixels).
 DeviceBits take_bits(Workspace& workspace, std::int64_t height, std::int64_t width);
 DeviceComponents take_components(Workspace& workspace, DeviceBits bits);
+std::uint8_t* take_flags(Workspace& workspace, DeviceBits bits);
+std::int32_t* take_areas(Workspace& workspace, DeviceBits bits);
 
 /// Bits of the nonzero pixels. Reads H * W bytes, writes H * W / 8.
 void enqueue_nonzero_bits(TensorView<const std::uint8_t, 2> mask, DeviceBits bits, Stream stream);
@@ -32,20 +38,20 @@ void enqueue_threshold_bits(TensorView<const float, 2> map, float low, float hig
 /// The other bits inside the width.
 void enqueue_complement(DeviceBits from, DeviceBits to, Stream stream);
 
-/// Fills in carries and parents.
+/// Fills in carries and parents, and clears flags and areas.
 void enqueue_components(const DeviceComponents& components, Connectivity connectivity, Stream stream);
 
 /// Numbers components 1, 2, ... by their first pixel, in raster order.
 struct DeviceNumbers {
-  std::int32_t* numbers = nullptr;  ///< [nodes]: of each root, its number; 0 where `areas` says it is too small
+  std::int32_t* numbers = nullptr;  ///< [nodes]: of each root, its number; 0 where it is too small
   std::int32_t* count = nullptr;    ///< [1]
   std::int32_t* block_sums = nullptr;
 };
 DeviceNumbers take_numbers(Workspace& workspace, DeviceBits bits);
 
-/// areas  [nodes], of each root its pixels; or null: every component is numbered
-void enqueue_numbers(const DeviceComponents& components, const std::int32_t* areas, std::int64_t min_area,
-                     const DeviceNumbers& numbers, Stream stream);
+/// Every component is numbered whose area is known and at least `min_area`, or not known.
+void enqueue_numbers(const DeviceComponents& components, std::int64_t min_area, const DeviceNumbers& numbers,
+                     Stream stream);
 
 /// Replaces `sums` [count] by their exclusive prefix sums, and `total` [1] by their sum. One block: for the sums of
 /// blocks, not for pixels.

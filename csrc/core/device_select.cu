@@ -48,12 +48,12 @@ struct OnBorder {
 
 // Several threads may set one flag: to the same value.
 template <typename Seeds>
-__global__ void flag_roots(DeviceComponents components, Seeds seeds, std::uint8_t* flags) {
+__global__ void flag_roots(DeviceComponents components, Seeds seeds) {
   const std::int64_t at = thread_number();
   if (at >= components.bits.word_count() || (components.bits.words[at] & seeds(at)) == 0) return;
   const std::uint32_t seed_bits = seeds(at);
   for_each_stretch(components, at, [&](std::int32_t root, Stretch stretch) {
-    if (stretch.bits & seed_bits) flags[root] = 1;
+    if (stretch.bits & seed_bits) components.flags[root] = 1;
   });
 }
 
@@ -71,13 +71,13 @@ __global__ void select_roots(DeviceComponents components, const T* chosen, Devic
 
 // One huge component would have every thread add to one address, so a warp whose first stretches are all of one
 // component adds once.
-__global__ void add_areas(DeviceComponents components, std::int32_t* areas) {
+__global__ void add_areas(DeviceComponents components) {
   const int lane = static_cast<int>(threadIdx.x & 31);
   std::int32_t root = -1;
   std::int32_t area = 0;
   for_each_stretch(components, thread_number(), [&](std::int32_t next, Stretch stretch) {
     if (next != root && root >= 0) {
-      atomicAdd(areas + root, area);
+      atomicAdd(components.areas + root, area);
       area = 0;
     }
     root = next;
@@ -88,7 +88,7 @@ __global__ void add_areas(DeviceComponents components, std::int32_t* areas) {
     for (int step = 16; step > 0; step /= 2) area += __shfl_xor_sync(kAllLanes, area, step);
     if (lane != 0) return;
   }
-  if (root >= 0) atomicAdd(areas + root, area);
+  if (root >= 0) atomicAdd(components.areas + root, area);
 }
 
 /// Four bytes of 0 or 1 from the lowest four bits.
@@ -124,32 +124,25 @@ __global__ void unpack_bits(DeviceBits bits, TensorView<std::uint8_t, 2> mask) {
 }
 
 template <typename Seeds>
-void enqueue_flags(const DeviceComponents& components, const Seeds& seeds, std::uint8_t* flags, Stream stream) {
-  const DeviceBits& bits = components.bits;
-  LCX_CUDA_CHECK(cudaMemsetAsync(flags, 0, static_cast<std::size_t>(bits.node_count()), to_cuda(stream)));
-  LCX_LAUNCH(flag_roots<Seeds>, blocks_for(bits.word_count()), kThreadsPerBlock, 0, to_cuda(stream), components, seeds,
-             flags);
+void enqueue_flags(const DeviceComponents& components, const Seeds& seeds, Stream stream) {
+  LCX_LAUNCH(flag_roots<Seeds>, blocks_for(components.bits.word_count()), kThreadsPerBlock, 0, to_cuda(stream),
+             components, seeds);
   LCX_CUDA_CHECK(cudaGetLastError());
 }
 
 }  // namespace
 
-std::uint8_t* take_flags(Workspace& workspace, DeviceBits bits) {
-  return workspace.take<std::uint8_t>(bits.node_count());
+void enqueue_flag_seeded(const DeviceComponents& components, DeviceBits seeds, Stream stream) {
+  enqueue_flags(components, InSeeds{seeds}, stream);
 }
 
-void enqueue_flag_seeded(const DeviceComponents& components, DeviceBits seeds, std::uint8_t* flags, Stream stream) {
-  enqueue_flags(components, InSeeds{seeds}, flags, stream);
+void enqueue_flag_border(const DeviceComponents& components, Stream stream) {
+  enqueue_flags(components, OnBorder{components.bits}, stream);
 }
 
-void enqueue_flag_border(const DeviceComponents& components, std::uint8_t* flags, Stream stream) {
-  enqueue_flags(components, OnBorder{components.bits}, flags, stream);
-}
-
-void enqueue_select_flagged(const DeviceComponents& components, const std::uint8_t* flags, DeviceBits to,
-                            Stream stream) {
+void enqueue_select_flagged(const DeviceComponents& components, DeviceBits to, Stream stream) {
   LCX_LAUNCH(select_roots<std::uint8_t>, blocks_for(to.word_count()), kThreadsPerBlock, 0, to_cuda(stream), components,
-             flags, to);
+             components.flags, to);
   LCX_CUDA_CHECK(cudaGetLastError());
 }
 
@@ -160,11 +153,8 @@ void enqueue_select_numbered(const DeviceComponents& components, const std::int3
   LCX_CUDA_CHECK(cudaGetLastError());
 }
 
-void enqueue_areas(const DeviceComponents& components, std::int32_t* areas, Stream stream) {
-  const DeviceBits& bits = components.bits;
-  LCX_CUDA_CHECK(
-      cudaMemsetAsync(areas, 0, static_cast<std::size_t>(bits.node_count()) * sizeof(std::int32_t), to_cuda(stream)));
-  LCX_LAUNCH(add_areas, blocks_for(bits.word_count()), kThreadsPerBlock, 0, to_cuda(stream), components, areas);
+void enqueue_areas(const DeviceComponents& components, Stream stream) {
+  LCX_LAUNCH(add_areas, blocks_for(components.bits.word_count()), kThreadsPerBlock, 0, to_cuda(stream), components);
   LCX_CUDA_CHECK(cudaGetLastError());
 }
 
@@ -172,15 +162,15 @@ DeviceFill take_fill(Workspace& workspace, DeviceBits bits) {
   DeviceFill fill;
   fill.background = take_bits(workspace, bits.height, bits.width);
   fill.components = take_components(workspace, fill.background);
-  fill.flags = take_flags(workspace, bits);
+  fill.components.flags = take_flags(workspace, bits);
   return fill;
 }
 
 void enqueue_fill(DeviceBits bits, const DeviceFill& scratch, Stream stream) {
   enqueue_complement(bits, scratch.background, stream);
   enqueue_components(scratch.components, Connectivity::kFour, stream);
-  enqueue_flag_border(scratch.components, scratch.flags, stream);
-  enqueue_select_flagged(scratch.components, scratch.flags, scratch.background, stream);
+  enqueue_flag_border(scratch.components, stream);
+  enqueue_select_flagged(scratch.components, scratch.background, stream);
   enqueue_complement(scratch.background, bits, stream);
 }
 

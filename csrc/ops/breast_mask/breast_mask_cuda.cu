@@ -40,8 +40,8 @@ DeviceBreast take_breast(Workspace& workspace, std::int64_t height, std::int64_t
   breast.canvas[1] = take_canvas();
   breast.seeds = take_canvas();
   breast.components = take_components(workspace, breast.canvas[0]);
-  breast.flags = take_flags(workspace, breast.canvas[0]);
-  breast.areas = workspace.take<std::int32_t>(breast.canvas[0].node_count());
+  breast.components.flags = take_flags(workspace, breast.canvas[0]);
+  breast.components.areas = take_areas(workspace, breast.canvas[0]);
   return breast;
 }
 

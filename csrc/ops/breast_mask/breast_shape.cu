@@ -221,7 +221,8 @@ __global__ void __launch_bounds__(kBreastThreads) open_shape(DeviceBreast breast
 }
 
 __device__ inline unsigned long long region_score(const DeviceBreast& breast, std::int32_t root) {
-  return static_cast<unsigned long long>(breast.areas[root]) * (breast.flags[root] != 0 ? 2U : 1U);
+  return static_cast<unsigned long long>(breast.components.areas[root]) *
+         (breast.components.flags[root] != 0 ? 2U : 1U);
 }
 
 __global__ void find_best(DeviceBreast breast) {
@@ -231,7 +232,7 @@ __global__ void find_best(DeviceBreast breast) {
 
 __global__ void flag_best(DeviceBreast breast) {
   for_each_root(breast.components, breast_thread(), [&](std::int32_t root) {
-    breast.flags[root] = region_score(breast, root) == breast.state->best ? 1 : 0;
+    breast.components.flags[root] = region_score(breast, root) == breast.state->best ? 1 : 0;
   });
 }
 
@@ -261,18 +262,18 @@ __global__ void __launch_bounds__(kBreastThreads) end_shape(DeviceBreast breast)
 /// Leaves in canvas[0] the regions of it that hold a seed.
 void enqueue_reached(const DeviceBreast& breast, Stream stream) {
   enqueue_components(breast.components, Connectivity::kFour, stream);
-  enqueue_flag_seeded(breast.components, breast.seeds, breast.flags, stream);
-  enqueue_select_flagged(breast.components, breast.flags, breast.canvas[0], stream);
+  enqueue_flag_seeded(breast.components, breast.seeds, stream);
+  enqueue_select_flagged(breast.components, breast.canvas[0], stream);
 }
 
 void enqueue_best_region(const DeviceBreast& breast, Stream stream) {
   const dim3 words = blocks_for(breast.canvas[0].word_count());
   enqueue_components(breast.components, Connectivity::kFour, stream);
-  enqueue_flag_seeded(breast.components, breast.seeds, breast.flags, stream);
-  enqueue_areas(breast.components, breast.areas, stream);
+  enqueue_flag_seeded(breast.components, breast.seeds, stream);
+  enqueue_areas(breast.components, stream);
   LCX_LAUNCH(find_best, words, kThreadsPerBlock, 0, to_cuda(stream), breast);
   LCX_LAUNCH(flag_best, words, kThreadsPerBlock, 0, to_cuda(stream), breast);
-  enqueue_select_flagged(breast.components, breast.flags, breast.canvas[0], stream);
+  enqueue_select_flagged(breast.components, breast.canvas[0], stream);
 }
 
 }  // namespace

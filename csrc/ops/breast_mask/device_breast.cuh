@@ -57,8 +57,6 @@ struct DeviceBreast {
   /// Binary images with margins, so that what lies around the image can be painted on too.
   DeviceBits bright, canvas[2], seeds;
   DeviceComponents components;  ///< of canvas[0]
-  std::uint8_t* flags = nullptr;
-  std::int32_t* areas = nullptr;
 
   LCX_HOST_DEVICE std::int64_t radius() const { return shape_radius(height, width); }
   LCX_HOST_DEVICE std::int32_t margin_y() const { return static_cast<std::int32_t>(radius()); }

@@ -48,9 +48,8 @@ Output take_output(Workspace& workspace, LesionCapacity capacity) {
 struct Memory {
   DeviceBits bits, high, kept;
   DeviceComponents components;
-  DeviceFill fill;  // its flags serve hysteresis too
+  DeviceFill fill;
   DeviceNumbers numbers;
-  std::int32_t* areas = nullptr;
   DeviceRegionTable table;
   DeviceCracks cracks;
   Output output;
@@ -62,9 +61,9 @@ Memory take(Workspace& workspace, std::int64_t height, std::int64_t width, Lesio
   memory.high = take_bits(workspace, height, width);
   memory.kept = take_bits(workspace, height, width);
   memory.components = take_components(workspace, memory.bits);
+  memory.components.areas = take_areas(workspace, memory.bits);
   memory.fill = take_fill(workspace, memory.bits);
   memory.numbers = take_numbers(workspace, memory.bits);
-  memory.areas = workspace.take<std::int32_t>(memory.bits.node_count());
   memory.output = take_output(workspace, capacity);
   memory.table = take_regions(workspace, std::min(capacity.lesions, kPortion), true, memory.output.regions);
   memory.cracks = take_cracks(workspace, memory.kept, capacity.edges);
@@ -126,19 +125,21 @@ std::size_t lesion_result_bytes(LesionCapacity capacity) {
 DeviceLesions enqueue_find_lesions(TensorView<const float, 2> map, const LesionOptions& options,
                                    LesionCapacity capacity, Workspace& workspace, Stream stream) {
   const Memory memory = take(workspace, map.shape[0], map.shape[1], capacity);
-  const DeviceComponents& components = memory.components;
+  DeviceComponents components = memory.components;
+  const bool filter = options.min_area > 1;
+  if (!filter) components.areas = nullptr;
   const bool hysteresis = options.high > options.low;
   enqueue_threshold_bits(map, options.low, options.high, memory.bits, hysteresis ? memory.high : DeviceBits{}, stream);
   if (hysteresis) {
-    enqueue_components(components, Connectivity::kEight, stream);
-    enqueue_flag_seeded(components, memory.high, memory.fill.flags, stream);
-    enqueue_select_flagged(components, memory.fill.flags, memory.bits, stream);
+    DeviceComponents weak{components.bits, components.carries, components.parents, memory.fill.components.flags};
+    enqueue_components(weak, Connectivity::kEight, stream);
+    enqueue_flag_seeded(weak, memory.high, stream);
+    enqueue_select_flagged(weak, memory.bits, stream);
   }
   if (options.fill_holes) enqueue_fill(memory.bits, memory.fill, stream);
   enqueue_components(components, Connectivity::kEight, stream);
-  const bool filter = options.min_area > 1;
-  if (filter) enqueue_areas(components, memory.areas, stream);
-  enqueue_numbers(components, filter ? memory.areas : nullptr, options.min_area, memory.numbers, stream);
+  if (filter) enqueue_areas(components, stream);
+  enqueue_numbers(components, options.min_area, memory.numbers, stream);
   enqueue_select_numbered(components, memory.numbers.numbers, memory.kept, stream);
   for (std::int32_t first = 0; first < capacity.lesions; first += kPortion) {
     DeviceRegionTable table = memory.table;

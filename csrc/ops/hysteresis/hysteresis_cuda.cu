@@ -9,14 +9,14 @@ namespace {
 struct Memory {
   DeviceBits bits, high;
   DeviceComponents components;
-  std::uint8_t* flags;  // [nodes]
 };
 
 Memory take(Workspace& workspace, std::int64_t height, std::int64_t width) {
   const DeviceBits bits = take_bits(workspace, height, width);
   const DeviceBits high = take_bits(workspace, height, width);
-  const DeviceComponents components = take_components(workspace, bits);
-  return {bits, high, components, take_flags(workspace, bits)};
+  DeviceComponents components = take_components(workspace, bits);
+  components.flags = take_flags(workspace, bits);
+  return {bits, high, components};
 }
 
 }  // namespace
@@ -34,8 +34,8 @@ void enqueue_hysteresis(TensorView<const float, 2> values, float low, float high
   enqueue_threshold_bits(values, low, high, memory.bits, has_seeds ? memory.high : DeviceBits{}, stream);
   if (has_seeds) {
     enqueue_components(memory.components, connectivity, stream);
-    enqueue_flag_seeded(memory.components, memory.high, memory.flags, stream);
-    enqueue_select_flagged(memory.components, memory.flags, memory.bits, stream);
+    enqueue_flag_seeded(memory.components, memory.high, stream);
+    enqueue_select_flagged(memory.components, memory.bits, stream);
   }
   enqueue_unpack(memory.bits, mask, stream);
 }

@@ -38,7 +38,7 @@ const std::int32_t* enqueue_label_components(TensorView<const std::uint8_t, 2> m
   const DeviceNumbers numbers = take_numbers(workspace, bits);
   enqueue_nonzero_bits(mask, bits, stream);
   enqueue_components(components, connectivity, stream);
-  enqueue_numbers(components, nullptr, 0, numbers, stream);
+  enqueue_numbers(components, 0, numbers, stream);
   LCX_LAUNCH(paint, blocks_for(bits.word_count()), kThreadsPerBlock, 0, to_cuda(stream), components, numbers.numbers,
              labels);
   LCX_CUDA_CHECK(cudaGetLastError());

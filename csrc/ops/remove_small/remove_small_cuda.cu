@@ -10,14 +10,13 @@ struct Memory {
   DeviceBits bits;
   DeviceComponents components;
   DeviceNumbers numbers;
-  std::int32_t* areas;  // [nodes]
 };
 
 Memory take(Workspace& workspace, std::int64_t height, std::int64_t width) {
   const DeviceBits bits = take_bits(workspace, height, width);
-  const DeviceComponents components = take_components(workspace, bits);
-  const DeviceNumbers numbers = take_numbers(workspace, bits);
-  return {bits, components, numbers, workspace.take<std::int32_t>(bits.node_count())};
+  DeviceComponents components = take_components(workspace, bits);
+  components.areas = take_areas(workspace, bits);
+  return {bits, components, take_numbers(workspace, bits)};
 }
 
 }  // namespace
@@ -34,8 +33,8 @@ void enqueue_remove_small(TensorView<const std::uint8_t, 2> mask, std::int64_t m
   enqueue_nonzero_bits(mask, memory.bits, stream);
   if (min_area > 1) {
     enqueue_components(memory.components, connectivity, stream);
-    enqueue_areas(memory.components, memory.areas, stream);
-    enqueue_numbers(memory.components, memory.areas, min_area, memory.numbers, stream);
+    enqueue_areas(memory.components, stream);
+    enqueue_numbers(memory.components, min_area, memory.numbers, stream);
     enqueue_select_numbered(memory.components, memory.numbers.numbers, memory.bits, stream);
   }
   enqueue_unpack(memory.bits, kept, stream);
