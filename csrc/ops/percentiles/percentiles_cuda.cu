@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/exact_sum.hpp"
+#include "core/last_block.cuh"
 #include "ops/percentiles/percentiles.hpp"
 #include "ops/percentiles/percentiles_cuda.cuh"
 
@@ -30,6 +31,7 @@ struct State {
   unsigned long long inside;  ///< finite values inside the mask
   unsigned long long all;     ///< finite values
   std::int32_t has_mask;      ///< whether any pixel of the mask is set
+  std::uint32_t ticket;       ///< of is_last_block
   Search searches[kMostPercentiles];
 };
 
@@ -81,27 +83,8 @@ __global__ void count_finite(Source source, State* state) {
   if (mask != 0) atomicExch(&state->has_mask, 1);
 }
 
-__global__ void count_digit(Source source, State* state, int ranks, int shift) {
-  LCX_SHARED(std::int32_t, counts, kMostPercentiles* kBins);
-  for (auto k = static_cast<int>(threadIdx.x); k < ranks * kBins; k += kThreadsPerBlock) counts[k] = 0;
-  __syncthreads();
-  const Key own = key_at(source, *state, value_number());
-  for (int r = 0; r < ranks; ++r) {
-    const bool agrees = own.counts && (shift == 24 || (own.key ^ state->searches[r].key) >> (shift + 8) == 0);
-    const int bin = agrees ? static_cast<int>(own.key >> shift & 0xffU) : -1;
-    const unsigned peers = __match_any_sync(kAllLanes, bin);
-    if (agrees && static_cast<int>(threadIdx.x & 31) == __ffs(static_cast<int>(peers)) - 1) {
-      atomicAdd(counts + r * kBins + bin, __popc(peers));
-    }
-  }
-  __syncthreads();
-  for (auto k = static_cast<int>(threadIdx.x); k < ranks * kBins; k += kThreadsPerBlock) {
-    if (counts[k] != 0) atomicAdd(state->searches[k / kBins].counts + k % kBins, counts[k]);
-  }
-}
-
 // A warp a rank, a lane eight bins: the lane whose bins hold the rank finds the digit.
-__global__ void choose_digit(EmptyMask empty, Ranks ranks, State* state, int shift) {
+__device__ inline void choose_digit(EmptyMask empty, const Ranks& ranks, State* state, int shift) {
   const int lane = static_cast<int>(threadIdx.x & 31);
   Search& search = state->searches[threadIdx.x >> 5];
   if (shift == 24 && lane == 0) {
@@ -134,19 +117,30 @@ __global__ void choose_digit(EmptyMask empty, Ranks ranks, State* state, int shi
   for (int k = 0; k < 8; ++k) own[k] = 0;
 }
 
-// The least value above each found one.
-__global__ void find_above(Source source, State* state, int ranks) {
+// A value's digit; the last block chooses.
+__global__ void count_digit(Source source, State* state, Ranks ranks, int shift) {
+  LCX_SHARED(std::int32_t, counts, kMostPercentiles* kBins);
+  for (auto k = static_cast<int>(threadIdx.x); k < ranks.count * kBins; k += kThreadsPerBlock) counts[k] = 0;
+  __syncthreads();
   const Key own = key_at(source, *state, value_number());
-  for (int r = 0; r < ranks; ++r) {
-    std::uint32_t flipped = own.counts && own.key > state->searches[r].key ? ~own.key : 0;
-    for (int step = 16; step > 0; step /= 2) flipped = max(flipped, __shfl_xor_sync(kAllLanes, flipped, step));
-    if ((threadIdx.x & 31) == 0 && flipped != 0) atomicMax(&state->searches[r].above_flipped, flipped);
+  for (int r = 0; r < ranks.count; ++r) {
+    const bool agrees = own.counts && (shift == 24 || (own.key ^ state->searches[r].key) >> (shift + 8) == 0);
+    const int bin = agrees ? static_cast<int>(own.key >> shift & 0xffU) : -1;
+    const unsigned peers = __match_any_sync(kAllLanes, bin);
+    if (agrees && static_cast<int>(threadIdx.x & 31) == __ffs(static_cast<int>(peers)) - 1) {
+      atomicAdd(counts + r * kBins + bin, __popc(peers));
+    }
+  }
+  __syncthreads();
+  for (auto k = static_cast<int>(threadIdx.x); k < ranks.count * kBins; k += kThreadsPerBlock) {
+    if (counts[k] != 0) atomicAdd(state->searches[k / kBins].counts + k % kBins, counts[k]);
+  }
+  if (is_last_block(&state->ticket) && threadIdx.x < 32U * static_cast<unsigned>(ranks.count)) {
+    choose_digit(source.empty, ranks, state, shift);
   }
 }
 
-__global__ void interpolate(EmptyMask empty, const State* state, int ranks, double* results) {
-  const auto r = static_cast<int>(threadIdx.x);
-  if (r >= ranks) return;
+__device__ inline void interpolate(EmptyMask empty, const State* state, int r, double* results) {
   const bool everything = empty == EmptyMask::kEverything && state->has_mask == 0;
   const Search& search = state->searches[r];
   const auto value = [](std::uint32_t key) { return static_cast<double>(__uint_as_float(bits_of_key(key))); };
@@ -157,6 +151,19 @@ __global__ void interpolate(EmptyMask empty, const State* state, int ranks, doub
   const double below = value(search.key);
   const double above = search.part == 0.0 || search.equal > search.rank + 1 ? below : value(~search.above_flipped);
   results[r] = search.part == 0.0 ? below : below + search.part * (above - below);
+}
+
+// The least value above each found one; the last block has the results.
+__global__ void find_above(Source source, State* state, int ranks, double* results) {
+  const Key own = key_at(source, *state, value_number());
+  for (int r = 0; r < ranks; ++r) {
+    std::uint32_t flipped = own.counts && own.key > state->searches[r].key ? ~own.key : 0;
+    for (int step = 16; step > 0; step /= 2) flipped = max(flipped, __shfl_xor_sync(kAllLanes, flipped, step));
+    if ((threadIdx.x & 31) == 0 && flipped != 0) atomicMax(&state->searches[r].above_flipped, flipped);
+  }
+  if (is_last_block(&state->ticket) && threadIdx.x < static_cast<unsigned>(ranks)) {
+    interpolate(source.empty, state, static_cast<int>(threadIdx.x), results);
+  }
 }
 
 }  // namespace
@@ -182,11 +189,9 @@ void enqueue_percentiles(TensorView<const float, 2> values, TensorView<const std
   LCX_CUDA_CHECK(cudaMemsetAsync(state, 0, sizeof(State), on));
   LCX_LAUNCH(count_finite, blocks, kThreadsPerBlock, 0, on, source, state);
   for (int shift = 24; shift >= 0; shift -= 8) {
-    LCX_LAUNCH(count_digit, blocks, kThreadsPerBlock, 0, on, source, state, count, shift);
-    LCX_LAUNCH(choose_digit, 1, static_cast<unsigned>(32 * count), 0, on, empty, fractions, state, shift);
+    LCX_LAUNCH(count_digit, blocks, kThreadsPerBlock, 0, on, source, state, fractions, shift);
   }
-  LCX_LAUNCH(find_above, blocks, kThreadsPerBlock, 0, on, source, state, count);
-  LCX_LAUNCH(interpolate, 1, 32, 0, on, empty, state, count, results);
+  LCX_LAUNCH(find_above, blocks, kThreadsPerBlock, 0, on, source, state, count, results);
   LCX_CUDA_CHECK(cudaGetLastError());
 }
 
