@@ -154,6 +154,7 @@ def test_a_model_file_is_written_anew_without_what_was_measured(tmp_path: Path, 
     assert new.stat().st_size < 0.7 * old.stat().st_size
     assert export.main(["--model", str(old), "--run", "runs/x", "--output", str(new)]) == 2
     assert export.main(["--model", str(old)]) == 2
+    assert export.main(["--model", str(old), "--output", str(new.with_suffix(".txt"))]) == 2
 
 
 def test_a_file_gives_its_network_back(tmp_path: Path, config: Config) -> None:

@@ -252,3 +252,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path, capsys: pyte
     arguments = ["--data", str(tmp_path / "none"), "--config", str(tmp_path / "none.toml"), "--out", str(tmp_path)]
     assert train.main([*arguments, "--device", "cpu"]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    for wrong in (["--threads", "0"], ["--workers", "-1"], ["--workers", "two"]):
+        with pytest.raises(SystemExit):
+            train.main([*arguments, *wrong])
+        assert "needed: a whole number" in capsys.readouterr().err

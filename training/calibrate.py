@@ -23,7 +23,7 @@ from lcx_fast.decision import OPERATING_POINTS
 from lcx_fast.errors import InvalidArgument
 from lcx_fast.evaluation import Matches, fit_platt, logit, match_lesions, operating_points, score_at_rate
 from lcx_fast.model import SCHEMA_VERSION, ModelSpec, read_model_spec
-from training.command import add_dataset_options, given_samples, one_line_errors
+from training.command import add_dataset_options, at_least, given_samples, one_line_errors
 from training.evaluate import Prediction, held_out_samples, lesion_results, measure
 from training.export import read_metadata, save_with_metadata
 from training.metrics import FROC_MINIMUM_IOU
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--model", type=Path, required=True, help="the .onnx file, changed in place")
     add_dataset_options(parser, data="folder of the dataset")
-    parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws")
+    parser.add_argument("--draws", type=at_least(1), default=2000, help="bootstrap draws")
     options = parser.parse_args(arguments)
     spec = read_model_spec(options.model)
     samples = given_samples(options, spec.pixel_spacing_mm)

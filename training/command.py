@@ -1,4 +1,4 @@
-"""What the commands of training share: an error is one line, and the images that a model is measured on."""
+"""What the commands of training share: an error is one line, numbers in range, the images a model is measured on."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def one_line_errors(command: Callable[Arguments, int]) -> Callable[Arguments, in
             return 2
 
     return run
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """An argparse type: a whole number not below ``least``."""
+
+    def whole_number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text!r}; needed: a whole number, at least {least}")
+        return value
+
+    return whole_number
 
 
 def add_dataset_options(parser: argparse.ArgumentParser, *, data: str, cache: str = "made and removed") -> None:

@@ -29,7 +29,7 @@ from lcx_fast.evaluation import ImageResult, compare, find_detections, match_les
 from lcx_fast.model import read_model_spec
 from training import metrics
 from training.checkpoint import load_average
-from training.command import add_dataset_options, given_samples, one_line_errors
+from training.command import add_dataset_options, at_least, given_samples, one_line_errors
 from training.config import Config, PoolingConfig, parse_config
 from training.evaluation_page import Drawn, write_evaluation
 from training.network import OUTPUT_NAMES, LesionNetwork
@@ -267,7 +267,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, help="run folder of training.train; needed unless --model is given")
     parser.add_argument("--checkpoint", default="best.safetensors", help="in the run folder")
     parser.add_argument("--model", type=Path, help="exported .onnx file to run in the checkpoint's place")
-    parser.add_argument("--draws", type=int, default=2000, help="bootstrap draws")
+    parser.add_argument("--draws", type=at_least(1), default=2000, help="bootstrap draws")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the run folder)")
     options = parser.parse_args(arguments)
     if options.run is None and (options.model is None or options.out is None):

@@ -26,7 +26,7 @@ import numpy as np
 import onnx
 
 from lcx_fast.model import METADATA_KEY, SCHEMA_VERSION, read_model_spec
-from training.command import one_line_errors
+from training.command import at_least, one_line_errors
 from training.config import Config
 from training.evaluate import held_out_samples, load_model
 from training.network import OUTPUT_NAMES, LesionNetwork
@@ -228,12 +228,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--min-area-mm2", type=float, default=25.0)
     parser.add_argument("--check", type=Path, metavar="MODEL", help="compare every engine with torch on this file")
     parser.add_argument("--data", type=Path, help="check on a dataset's validation images (default: on phantoms)")
-    parser.add_argument("--images", type=int, default=16, help="how many to check on")
+    parser.add_argument("--images", type=at_least(1), default=16, help="how many to check on")
     options = parser.parse_args(arguments)
     if options.check is not None:
         return check(options.check, data=options.data, count=options.images)
     if (options.run is None) == (options.model is None) or options.output is None:
         raise ValueError("give --run or --model, and --output, to export; or --check MODEL")
+    if options.output.suffix != ".onnx":
+        raise ValueError(f"--output {options.output}: a model file's name ends in .onnx")
     if options.model is not None:
         metadata = unmeasured(read_metadata(options.model)) | {"name": options.output.stem}
         network = read_network(options.model, pooling=metadata["image_score"])

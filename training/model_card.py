@@ -22,7 +22,7 @@ from PIL import Image, ImageDraw
 
 from lcx_fast.evaluation import find_detections
 from lcx_fast.model import ModelSpec, read_model_spec
-from training.command import add_dataset_options, given_samples, one_line_errors
+from training.command import add_dataset_options, at_least, given_samples, one_line_errors
 from training.evaluate import Prediction, held_out_samples, lesion_results
 from training.export import read_metadata
 from training.metrics import FROC_MINIMUM_IOU
@@ -169,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--notes", type=Path, default=NOTES, help="Markdown with the places to fill in")
     parser.add_argument("--output", type=Path, required=True, help="the card")
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the pictures")
-    parser.add_argument("--count", type=int, default=2, help="pictures of each kind of failure")
+    parser.add_argument("--count", type=at_least(0), default=2, help="pictures of each kind of failure")
     options = parser.parse_args(arguments)
     spec = read_model_spec(options.model)
     if not spec.operating_points:

@@ -30,7 +30,7 @@ from lcx_fast.model import ModelSpec, read_model_spec
 from lcx_fast.onnx_int8 import Quantisation
 from training import metrics
 from training.calibrate import calibrate, described
-from training.command import add_dataset_options, given_samples, one_line_errors
+from training.command import add_dataset_options, at_least, given_samples, one_line_errors
 from training.evaluate import Prediction, held_out_samples, lesion_results
 from training.export import read_metadata, save_with_metadata
 from training.model_file import open_engine, predict_samples
@@ -124,7 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.quantise", description="Give a model an int8 form.")
     parser.add_argument("--model", type=Path, required=True, help="the .onnx file, changed in place")
     add_dataset_options(parser, data="folder of the dataset it was trained on")
-    parser.add_argument("--images", type=int, default=CALIBRATION_IMAGES, help="training images to measure ranges on")
+    parser.add_argument(
+        "--images", type=at_least(1), default=CALIBRATION_IMAGES, help="training images to measure ranges on"
+    )
     parser.add_argument(
         "--keep-float", default=KEEP_FLOAT, metavar="PATTERN", help="names of convolutions that stay in float"
     )

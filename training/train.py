@@ -28,6 +28,7 @@ from torch import Tensor
 from training import evaluate, metrics
 from training.batches import TrainingViews, batches, default_workers
 from training.checkpoint import ExponentialMovingAverage, load_checkpoint, save_checkpoint
+from training.command import at_least
 from training.config import Config, parse_config, read_config
 from training.datasets.detect import FORMATS, detect
 from training.datasets.record import SPLITS
@@ -259,8 +260,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu or cuda")
     parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="of the network's arithmetic")
     parser.add_argument("--deterministic", action="store_true", help="the same bits every time; slower")
-    parser.add_argument("--workers", type=int, help="threads that prepare images (default: by the device)")
-    parser.add_argument("--threads", type=int, help="CPU threads of the network (default: all)")
+    parser.add_argument("--workers", type=at_least(0), help="threads that prepare images (default: by the device)")
+    parser.add_argument("--threads", type=at_least(1), help="CPU threads of the network (default: all)")
     parser.add_argument("--tensorboard", action="store_true", help="also log for TensorBoard, in OUT/tensorboard")
     return parser
 

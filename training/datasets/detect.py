@@ -75,7 +75,7 @@ def detect(path: Path) -> str:
         found.add("coco")
     if len(found) != 1:
         what = f"more than one layout ({', '.join(sorted(found))})" if found else "no known layout"
-        raise DatasetError(f"{path}: {what}; choose one with --format: {', '.join(FORMATS)}")
+        raise DatasetError(f"{path}: {what}; name it (--format, --dataset): {', '.join(FORMATS)}")
     return found.pop()
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import torch
 
+from training.command import at_least
 from training.datasets.record import DatasetError
 from training.experiments.arms import read_arms, read_document
 from training.experiments.data import Case, load_cases
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--arms", nargs="+", help="only these (default: all)")
         command.add_argument("--minutes", type=float, default=1e6, help="start no further epoch after these")
         command.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-        command.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
+        command.add_argument("--threads", type=at_least(1), default=1, help="CPU threads of this process")
         command.add_argument("--deterministic", action="store_true", help="the same bits every time; slower")
     return parser
 
