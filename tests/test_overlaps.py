@@ -183,6 +183,31 @@ def test_run_lengths_of_a_large_mask_in_every_layout():
         assert ops.encode_rle(array).to_string() == expected
 
 
+@pytest.mark.parametrize(
+    "shape", [(1, 129), (127, 1), (128, 3), (130, 65), (8191, 2), (8192, 3), (16500, 2), (3, 20000)]
+)
+@pytest.mark.parametrize("turns", [0.0, 0.001, 0.02, 0.5, 1.0])
+def test_run_lengths_wherever_they_begin_and_end(shape, turns):
+    """Runs of every length across words, pairs of words, blocks and columns; any nonzero byte is foreground."""
+    rng = np.random.default_rng(int(1000 * turns))
+    line = np.cumsum(rng.random(shape[0] * shape[1]) < turns) % 2 == rng.integers(2)
+    mask = line.reshape(shape, order="F") * rng.integers(1, 256, shape, np.uint8)
+    expected = coco_mask.encode(np.asfortranarray((mask > 0).astype(np.uint8)))["counts"]
+    for array in (np.asfortranarray(mask), np.ascontiguousarray(mask)):
+        runs = ops.encode_rle(array)
+        assert runs.to_string() == expected
+        assert runs.counts.tolist() == reference.rle_counts(mask)
+
+
+def test_counts_of_every_length_in_a_string():
+    """Up to seven characters a count: from one pixel to nearly all that a mask may have."""
+    counts = [0, 1, 15, 16, 17, 2**9, 3, 2**14, 1, 2**19, 5, 2**24, 2**24, 1, 2**29, 7, 2**31]
+    shape = (sum(counts), 1)
+    text = coco_mask.frPyObjects({"size": list(shape), "counts": counts}, *shape)["counts"]
+    assert Rle.from_counts(counts, shape).to_string() == text
+    assert Rle.from_string(text, shape).counts.tolist() == counts
+
+
 def test_stretches_of_length_0_are_joined():
     assert Rle.from_counts([1, 2, 0, 3, 0, 0, 4], (2, 5)).counts.tolist() == [1, 5, 4]
     assert Rle.from_counts([0, 0, 10], (2, 5)).counts.tolist() == [10]

@@ -6,6 +6,7 @@
 
 #include "core/bit_pack.hpp"
 #include "core/error.hpp"
+#include "core/line_bits.hpp"
 #include "core/parallel_for.hpp"
 #include "core/simd.hpp"
 #include "core/threshold_bits.hpp"
@@ -83,7 +84,7 @@ BitRows bits_at_least(TensorView<const std::uint8_t, 2> values, float level, int
 
 BitRows bits_nonzero(TensorView<const std::uint8_t, 2> mask, int threads) {
   return pack(
-      mask, [](const std::uint8_t* row, std::int64_t count, std::uint64_t* words) { pack_bits(row, count, 1, words); },
+      mask, [](const std::uint8_t* row, std::int64_t count, std::uint64_t* words) { pack_line(row, count, words); },
       threads);
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/error.hpp"
 #include "core/large_pages.hpp"
+#include "core/simd.hpp"
 
 namespace lcx {
 namespace {
@@ -52,6 +53,49 @@ std::int64_t long_count(std::string_view text, std::size_t& at, std::size_t numb
   } while (bits & 0x20U);
   if (bits & 0x10U) value -= std::int64_t{1} << shift;
   return value;
+}
+
+constexpr std::size_t kMostCharacters = 7;  // of a difference of two counts
+
+// Writes a number in as many characters as it takes, and returns their end; eight bytes are overwritten. How many it
+// takes is a coin toss to a branch predictor, so there is none: five bits each go to a byte of their own (20, then 10,
+// then 5 at a time), and all but the last get the sixth that says that more follow.
+inline char* write_count(std::int64_t value, char* to) {
+  auto bits = static_cast<std::uint64_t>(value);
+  bits = (bits & 0xFFFFFU) | (bits & 0x7FFF00000U) << 12;
+  bits = (bits & 0x000003FF000003FFU) | (bits & 0x000FFC00000FFC00U) << 6;
+  bits = (bits & 0x001F001F001F001FU) | (bits & 0x03E003E003E003E0U) << 3;
+  const auto magnitude = static_cast<std::uint64_t>(value ^ (value >> 63)) | 1U;
+  const auto more = static_cast<unsigned>(std::bit_width(magnitude)) / 5;
+  const std::uint64_t follows = 0x2020202020202020U & ((std::uint64_t{1} << (8 * more)) - 1);
+  bits += 0x3030303030303030U + follows;
+  std::memcpy(to, &bits, sizeof(bits));  // little-endian
+  return to + more + 1;
+}
+
+// Writes the counts that end at edges[3], edges[4], ..., each as its difference to the last but one.
+LCX_SIMD_CLONES char* write_counts(std::span<const std::uint32_t> edges, char* to) {
+  constexpr std::size_t kBatch = 16;
+  std::size_t i = 3;
+  for (; i + kBatch <= edges.size(); i += kBatch) {
+    std::array<std::int64_t, kBatch> values;
+    std::uint64_t large = 0;
+    for (std::size_t k = 0; k < kBatch; ++k) {
+      const std::uint32_t* const edge = edges.data() + i + k;
+      values[k] = std::int64_t{edge[0] - edge[-1]} - std::int64_t{edge[-2] - edge[-3]};
+      large |= static_cast<std::uint64_t>(values[k] + 16) & ~std::uint64_t{31};
+    }
+    if (large == 0) {  // one character each, as in noise
+      for (std::size_t k = 0; k < kBatch; ++k) to[k] = static_cast<char>(48 + (values[k] & 0x1F));
+      to += kBatch;
+    } else {
+      for (const std::int64_t value : values) to = write_count(value, to);
+    }
+  }
+  for (; i < edges.size(); ++i) {
+    to = write_count(std::int64_t{edges[i] - edges[i - 1]} - std::int64_t{edges[i - 2] - edges[i - 3]}, to);
+  }
+  return to;
 }
 
 // Edges within pixels [begin, end): a pointer range that starts with a stretch's beginning.
@@ -168,46 +212,34 @@ std::vector<std::uint32_t> to_counts(ColumnRunsView mask) {
 }
 
 std::string to_string(ColumnRunsView mask) {
-  constexpr std::size_t kRoom = 8;  // written at a time; a difference of two counts has at most 7 characters
-  constexpr std::size_t kPage = 4096;
+  constexpr std::size_t kEdges = 512;  // written at a time
+  constexpr std::size_t kRoom = kMostCharacters * (kEdges + 4) + sizeof(std::uint64_t);
+  const std::span<const std::uint32_t> edges = mask.edges;
   // Memory that is reserved and never touched is no work; so the text grows by a little into what is there.
   std::string text;
-  text.reserve(3 * mask.edges.size() + kPage);
+  text.reserve(3 * edges.size() + kRoom);
   std::size_t used = 0;
-  const auto write = [&](std::int64_t value) {
-    if (text.size() - used < kRoom) text.resize(text.size() + kPage);
-    if (value >= -16 && value < 16) {
-      text[used++] = static_cast<char>(48 + (value & 0x1F));
-      return;
-    }
-    // How long other numbers are is a coin toss to the branch predictor, so seven characters are made of each: five
-    // bits and a sixth that says that more follow.
-    const auto magnitude = static_cast<std::uint64_t>(value ^ (value >> 63)) | 1U;
-    const auto length = static_cast<std::size_t>(std::bit_width(magnitude) / 5 + 1);
-    std::uint64_t characters = 0;
-    for (std::size_t k = 0; k < kRoom - 1; ++k) {
-      const std::uint64_t bits = static_cast<std::uint64_t>(value) >> (5 * k) & 0x1F;
-      characters |= (bits + (k + 1 < length ? 48 + 32 : 48)) << (8 * k);
-    }
-    std::memcpy(text.data() + used, &characters, kRoom);  // little-endian
-    used += length;
+  const auto room = [&] {
+    if (text.size() - used < kRoom) text.resize(used + kRoom);
+    return text.data() + used;
   };
   // As to_counts, with the difference to the last but one from the fourth count on.
-  const auto total = static_cast<std::uint32_t>(mask.height * mask.width);
-  std::uint32_t at = 0;
-  std::uint32_t last = 0;
-  std::uint32_t last_but_one = 0;
-  std::size_t number = 0;
-  const auto add = [&](std::uint32_t edge) {
-    const std::uint32_t count = edge - at;
-    at = edge;
-    write(number > 2 ? static_cast<std::int64_t>(count) - last_but_one : std::int64_t{count});
-    last_but_one = last;
-    last = count;
-    ++number;
-  };
-  for (const std::uint32_t edge : mask.edges) add(edge);
-  if (at < total || mask.edges.empty()) add(total);
+  const auto edge = [&](std::size_t i) { return i == 0 ? std::int64_t{0} : std::int64_t{edges[i - 1]}; };
+  const std::size_t first = std::min<std::size_t>(edges.size(), 3);
+  char* to = room();
+  for (std::size_t i = 0; i < first; ++i) to = write_count(edge(i + 1) - edge(i), to);
+  used = static_cast<std::size_t>(to - text.data());
+  for (std::size_t i = first; i < edges.size(); i += kEdges) {
+    to = room();
+    used +=
+        static_cast<std::size_t>(write_counts(edges.subspan(i - 3, std::min(kEdges, edges.size() - i) + 3), to) - to);
+  }
+  const std::int64_t left = mask.height * mask.width - edge(edges.size());
+  if (left > 0 || edges.empty()) {
+    const std::size_t n = edges.size();
+    to = room();
+    used += static_cast<std::size_t>(write_count(n > 2 ? left - (edge(n - 1) - edge(n - 2)) : left, to) - to);
+  }
   text.resize(used);
   return text;
 }

@@ -1,31 +1,46 @@
-// A mask with dense columns is one line of pixels, looked at 64 or, where nothing changes, 256 at a time. A mask with
+// A mask with dense columns is one line of pixels, looked at in pairs of words (Note [Pairs of words]). A mask with
 // dense rows is packed to bits 64 rows at a time; squares of 64 x 64 bits are turned over, which leaves the same line
 // of pixels as bits.
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <vector>
 
 #include "core/bit_pack.hpp"
+#include "core/kept_memory.hpp"
+#include "core/large_pages.hpp"
+#include "core/line_bits.hpp"
 #include "core/simd.hpp"
 #include "ops/encode_rle/encode_rle.hpp"
 
 namespace lcx::cpu {
 namespace {
 
-constexpr std::int64_t kBlock = 256;
-
-// The first of `count` blocks of 256 bytes that holds another byte than `value`; `count` if there is none.
-LCX_SIMD_CLONES std::int64_t first_mixed(const std::uint8_t* bytes, std::int64_t count, std::uint8_t value) {
-  for (std::int64_t block = 0; block < count; ++block) {
-    std::uint8_t differs = 0;
-    for (std::int64_t i = 0; i < kBlock; ++i) {
-      differs = static_cast<std::uint8_t>(differs | (bytes[block * kBlock + i] ^ value));
+// Writes the edges of flagged pairs, words[0] beginning with pixel `at` and `before` ending with the pixel before it;
+// room for one more than there are. Returns the end of what it wrote.
+LCX_SIMD_CLONES std::uint32_t* list_edges(const std::uint64_t* words, std::uint64_t flags, std::uint64_t before,
+                                          std::uint32_t at, std::uint32_t* to) {
+  for (; flags != 0; flags &= flags - 1) {
+    const int first = 2 * std::countr_zero(flags);
+    if (first > 0) before = words[first - 1];
+    for (int k = first; k < first + 2; ++k) {
+      const std::uint32_t base = at + 64 * static_cast<std::uint32_t>(k);
+      std::uint64_t changes = words[k] ^ (words[k] << 1 | before >> 63);
+      before = words[k];
+      std::uint32_t* const end = to + std::popcount(changes);
+      // Where a run begins and ends in one word, edges come in twos; one too many is overwritten by the next.
+      while (changes != 0) {
+        *to++ = base + static_cast<std::uint32_t>(std::countr_zero(changes));
+        changes &= changes - 1;
+        *to++ = base + static_cast<std::uint32_t>(std::countr_zero(changes));
+        changes &= changes - 1;
+      }
+      to = end;
     }
-    if (differs != 0) return block;
   }
-  return count;
+  return to;
 }
 
 // Collects edges from a line of pixels that arrives as bits.
@@ -33,97 +48,134 @@ class EdgeFinder {
  public:
   /// Edges of `pixels` pixels.
   EdgeFinder(std::vector<std::uint32_t>& edges, std::int64_t pixels)
-      : edges_(edges), most_(static_cast<std::size_t>(pixels + kStep)) {}
+      : edges_(edges), most_(static_cast<std::size_t>(pixels)) {}
 
-  bool is_open() const { return open_ != 0; }
+  /// The word that ends with the last pixel; background at first.
+  std::uint64_t before() const { return before_; }
 
-  /// The next `count` pixels, at most 64, from pixel `at` on: the lowest bits of `word`, the others equal to the last.
-  void add(std::int64_t at, std::uint64_t word) {
-    std::uint64_t changes = word ^ ((word << 1) | open_);
-    if (changes == 0) return;
-    // Room for a word at a time, so that the loop below has nothing to check.
-    if (edges_.size() - count_ < 64) grow();
-    std::uint32_t* to = edges_.data() + count_;
-    for (; changes != 0; changes &= changes - 1) *to++ = static_cast<std::uint32_t>(at + std::countr_zero(changes));
-    count_ = static_cast<std::size_t>(to - edges_.data());
-    open_ = word >> 63;
+  /// The next `pairs` pairs of words with their flags, of which words[0] begins with pixel `at`.
+  void add(std::int64_t at, const std::uint64_t* words, std::int64_t pairs, std::uint64_t flags) {
+    if (flags == 0) return;
+    const auto most = static_cast<std::size_t>(kPairPixels * std::popcount(flags) + 1);
+    if (edges_.size() - count_ < most) grow(most);
+    std::uint32_t* const to = edges_.data() + count_;
+    count_ += static_cast<std::size_t>(list_edges(words, flags, before_, static_cast<std::uint32_t>(at), to) - to);
+    before_ = words[2 * pairs - 1];
   }
 
   void finish(std::int64_t total) {
     edges_.resize(count_);
-    if (is_open()) edges_.push_back(static_cast<std::uint32_t>(total));
+    if (count_ % 2 == 1) edges_.push_back(static_cast<std::uint32_t>(total));
     if (edges_.size() < edges_.capacity() / 2) edges_.shrink_to_fit();  // what stays may stay long
   }
 
  private:
-  static constexpr std::int64_t kStep = 1024;
-
-  void grow() {
+  void grow(std::size_t by) {
     // Where there are many, room for all at once: memory that is never touched is no work, moving edges is.
     constexpr std::size_t kMany = 1 << 16;
     constexpr std::size_t kMostReserved = 1 << 24;
-    if (count_ >= kMany && edges_.capacity() < std::min(most_, kMostReserved)) {
-      edges_.reserve(std::min(most_, kMostReserved));
+    const std::size_t all = std::min(most_, kMostReserved);
+    if (count_ >= kMany && edges_.capacity() < all) {
+      edges_.reserve(all);
+      prefer_large_pages(edges_.data(), sizeof(edges_[0]) * all);
     }
-    edges_.resize(edges_.size() + kStep);
+    edges_.resize(count_ + by);
   }
 
   std::vector<std::uint32_t>& edges_;  // of which the first count_ are found
   std::size_t most_;
   std::size_t count_ = 0;
-  std::uint64_t open_ = 0;  // the last pixel
+  std::uint64_t before_ = 0;
 };
 
-// The lowest `count` bits of a word, 1 .. 64, the rest filled with the last of them, so that no change follows it.
-std::uint64_t extend(std::uint64_t word, std::int64_t count) {
-  const auto spare = static_cast<unsigned>(64 - count);
-  return static_cast<std::uint64_t>(static_cast<std::int64_t>(word << spare) >> spare);
-}
-
 void encode_line(const std::uint8_t* pixels, std::int64_t total, EdgeFinder& finder) {
+  std::array<std::uint64_t, 2 * kMostPairs> words;
   std::int64_t at = 0;
-  while (at < total) {
-    if (total - at >= kBlock && (pixels[at] != 0) == finder.is_open()) {
-      at += kBlock * first_mixed(pixels + at, (total - at) / kBlock, pixels[at]);
-    }
-    const std::int64_t stop = std::min(at + kBlock, total);
-    for (; stop - at >= 64; at += 64) finder.add(at, pack_word(pixels + at));
-    if (at < stop) {
-      std::uint64_t word = 0;
-      pack_bits(pixels + at, stop - at, 1, &word);
-      finder.add(at, extend(word, stop - at));
-      at = stop;
-    }
+  while (total - at >= kPairPixels) {
+    const std::int64_t pairs = std::min((total - at) / kPairPixels, kMostPairs);
+    finder.add(at, words.data(), pairs, pack_pairs(pixels + at, pairs, finder.before(), words.data()));
+    at += kPairPixels * pairs;
   }
+  if (at == total) return;
+  std::array<std::uint8_t, kPairPixels> last;
+  last.fill(pixels[total - 1]);  // so that no edge follows it
+  std::copy(pixels + at, pixels + total, last.begin());
+  finder.add(at, words.data(), 1, pack_pairs(last.data(), 1, finder.before(), words.data()));
 }
 
-// Bits down the columns: `words` per column, bits past a column's end 0.
-std::vector<std::uint64_t> pack_columns(TensorView<const std::uint8_t, 2> mask, std::int64_t words) {
-  const auto [height, width] = mask.shape;
-  const std::int64_t row_words = (width + 63) / 64;
-  std::vector<std::uint64_t> columns(static_cast<std::size_t>(width * words), 0);
-  std::vector<std::uint64_t> band(static_cast<std::size_t>(64 * row_words));
-  for (std::int64_t y = 0; y < height; y += 64) {
-    const std::int64_t rows = std::min<std::int64_t>(64, height - y);
-    for (std::int64_t i = 0; i < rows; ++i) {
-      pack_bits(mask.row(y + i), width, mask.strides[1], band.data() + i * row_words);
+// Bits down the columns of a mask, a whole number of pairs of words to a column.
+class ColumnBits {
+ public:
+  explicit ColumnBits(TensorView<const std::uint8_t, 2> mask)
+      : height_(mask.shape[0]), words_(2 * ((height_ + kPairPixels - 1) / kPairPixels)), memory_(bytes(mask)) {
+    if (!memory_.is_zero()) std::memset(memory_.data(), 0, bytes(mask));
+    pack(mask);
+  }
+
+  std::int64_t pairs() const { return words_ / 2; }
+
+  /// The words of column x; the bits below its last pixel are like that one, so that no edge follows it.
+  const std::uint64_t* column(std::int64_t x) {
+    std::uint64_t* words = at(x);
+    const std::int64_t last = height_ - 1;
+    if (words[last >> 6] >> (last & 63) & 1U) {
+      words[last >> 6] |= ~std::uint64_t{0} << (last & 63);
+      for (std::int64_t k = (last >> 6) + 1; k < words_; ++k) words[k] = ~std::uint64_t{0};
     }
-    for (std::int64_t k = 0; k < row_words; ++k) {
-      std::array<std::uint64_t, 64> square{};
-      std::uint64_t any = 0;
+    return words;
+  }
+
+ private:
+  std::size_t bytes(TensorView<const std::uint8_t, 2> mask) const {
+    return sizeof(std::uint64_t) * static_cast<std::size_t>(mask.shape[1] * words_);
+  }
+
+  std::uint64_t* at(std::int64_t x) { return static_cast<std::uint64_t*>(memory_.data()) + x * words_; }
+
+  void pack(TensorView<const std::uint8_t, 2> mask) {
+    const std::int64_t width = mask.shape[1];
+    const std::int64_t row_words = (width + 63) / 64;
+    std::vector<std::uint64_t> band(static_cast<std::size_t>(64 * row_words));
+    for (std::int64_t y = 0; y < height_; y += 64) {
+      const std::int64_t rows = std::min<std::int64_t>(64, height_ - y);
       for (std::int64_t i = 0; i < rows; ++i) {
-        square[static_cast<std::size_t>(i)] = band[static_cast<std::size_t>(i * row_words + k)];
-        any |= square[static_cast<std::size_t>(i)];
+        std::uint64_t* const words = band.data() + i * row_words;
+        if (mask.strides[1] == 1) {
+          pack_line(mask.row(y + i), width, words);
+        } else {
+          pack_bits(mask.row(y + i), width, mask.strides[1], words);
+        }
       }
-      if (any == 0) continue;
-      transpose_bits(square);
-      const std::int64_t count = std::min<std::int64_t>(64, width - 64 * k);
-      for (std::int64_t i = 0; i < count; ++i) {
-        columns[static_cast<std::size_t>((64 * k + i) * words + y / 64)] = square[static_cast<std::size_t>(i)];
+      for (std::int64_t k = 0; k < row_words; ++k) {
+        std::array<std::uint64_t, 64> square{};
+        std::uint64_t any = 0;
+        for (std::int64_t i = 0; i < rows; ++i) {
+          square[static_cast<std::size_t>(i)] = band[static_cast<std::size_t>(i * row_words + k)];
+          any |= square[static_cast<std::size_t>(i)];
+        }
+        if (any == 0) continue;
+        transpose_bits(square);
+        const std::int64_t count = std::min<std::int64_t>(64, width - 64 * k);
+        for (std::int64_t i = 0; i < count; ++i) at(64 * k + i)[y / 64] = square[static_cast<std::size_t>(i)];
       }
     }
   }
-  return columns;
+
+  std::int64_t height_;
+  std::int64_t words_;  // a column
+  KeptMemory memory_;
+};
+
+void encode_rows(TensorView<const std::uint8_t, 2> mask, EdgeFinder& finder) {
+  ColumnBits columns(mask);
+  for (std::int64_t x = 0; x < mask.shape[1]; ++x) {
+    const std::uint64_t* const column = columns.column(x);
+    for (std::int64_t first = 0; first < columns.pairs(); first += kMostPairs) {
+      const std::int64_t pairs = std::min(columns.pairs() - first, kMostPairs);
+      const std::uint64_t* const words = column + 2 * first;
+      finder.add(x * mask.shape[0] + kPairPixels * first, words, pairs, flag_pairs(words, pairs, finder.before()));
+    }
+  }
 }
 
 }  // namespace
@@ -135,15 +187,7 @@ ColumnRuns encode_rle(TensorView<const std::uint8_t, 2> mask) {
   if ((height == 1 || mask.strides[0] == 1) && (width == 1 || mask.strides[1] == height)) {
     encode_line(mask.data, height * width, finder);
   } else {
-    const std::int64_t words = (height + 63) / 64;
-    const std::vector<std::uint64_t> columns = pack_columns(mask, words);
-    for (std::int64_t x = 0; x < width; ++x) {
-      const std::uint64_t* column = columns.data() + x * words;
-      for (std::int64_t k = 0; k < words; ++k) {
-        const std::int64_t left = height - 64 * k;
-        finder.add(x * height + 64 * k, left >= 64 ? column[k] : extend(column[k], left));
-      }
-    }
+    encode_rows(mask, finder);
   }
   finder.finish(height * width);
   return result;
