@@ -64,5 +64,6 @@ def given_samples(options: argparse.Namespace, spacing_mm: float) -> list[Sample
     """The dataset that the options of ``add_dataset_options`` name, on a grid of ``spacing_mm``."""
     with tempfile.TemporaryDirectory() as folder:
         cache = options.cache or Path(folder) / "cache"
-        how = {"seed": options.split_seed, "spacing_mm": spacing_mm}
-        return load_samples(options.data, cache, dataset=options.dataset, **how)
+        return load_samples(
+            options.data, cache, dataset=options.dataset, seed=options.split_seed, spacing_mm=spacing_mm
+        )
