@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +227,22 @@ def test_where_no_mask_holds_a_pixel_every_pixel_must_agree() -> None:
     assert nothing.passes
     assert not parity.Difference("a", "fp32", probability=0.1, score=1e-6, mask_iou=float("nan")).passes
     assert not parity.Difference("a", "fp32", probability=1e-6, score=1e-6, mask_iou=0.98).passes
+
+
+def test_a_check_on_images_where_nothing_is_marked_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compared(row: parity.Difference) -> tuple[int, str]:
+        monkeypatch.setattr(export, "compare_engines", lambda path, samples: ([row], []))
+        return export.main(["--check", str(model_path(None)), "--images", "1"]), capsys.readouterr().out
+
+    row = parity.Difference("openvino", "fp32", probability=1e-6, score=1e-6, mask_iou=float("nan"))
+    status, told = compared(row)
+    assert status == 0 and "masks not compared: no pixel is above 0.5" in told and "nan" not in told
+    status, told = compared(replace(row, probability=0.1))
+    assert status == 1 and "TOO FAR" in told
+    status, told = compared(replace(row, mask_iou=0.999))
+    assert status == 0 and "masks not compared" not in told
 
 
 def test_the_check_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

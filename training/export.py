@@ -19,6 +19,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +32,13 @@ from training.config import Config
 from training.evaluate import held_out_samples, load_model
 from training.network import OUTPUT_NAMES, LesionNetwork
 from training.onnx_graph import WEIGHT_BITS, build_model, read_network, round_weights
-from training.parity import compare_engines, largest_difference, phantom_samples
+from training.parity import (
+    MASK_THRESHOLD,
+    MAX_SCORE_DIFFERENCE,
+    compare_engines,
+    largest_difference,
+    phantom_samples,
+)
 from training.prepare import HIGH_PERCENTILE, LOW_PERCENTILE
 from training.prepared import INDEX, load_samples
 
@@ -196,13 +203,22 @@ def check(path: Path, *, data: Path | None, count: int) -> int:
     print(f"{'engine':<12} {'precision':<9} {'largest difference':>18} {'of the score':>13} {'mask IoU':>9}")
     for row in rows:
         print(
-            f"{row.engine:<12} {row.precision:<9} {row.probability:>18.2e} {row.score:>13.2e} {row.mask_iou:>9.5f}"
+            f"{row.engine:<12} {row.precision:<9} {row.probability:>18.2e} {row.score:>13.2e} {_shown(row.mask_iou):>9}"
             + ("" if row.precision != "fp32" else "  as close as it must be" if row.passes else "  TOO FAR")
+        )
+    if any(isnan(row.mask_iou) for row in rows):
+        print(
+            f"masks not compared: no pixel is above {MASK_THRESHOLD} here, so each pixel's probability was held to "
+            f"{MAX_SCORE_DIFFERENCE:g} instead; --data FOLDER checks on your own images"
         )
     for line in missing:
         print(f"not compared: {line}")
     exact = [row for row in rows if row.precision == "fp32"]
     return 0 if exact and all(row.passes for row in exact) else 1
+
+
+def _shown(mask_iou: float) -> str:
+    return "-" if isnan(mask_iou) else f"{mask_iou:.5f}"
 
 
 def _trained_on(run: Path) -> str:
