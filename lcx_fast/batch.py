@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .dicom.spacing import user_spacing
 from .errors import DicomError, InvalidArgument, LcxError
 from .images import read_mammogram
 from .mammogram import Mammogram
@@ -96,8 +97,10 @@ def infer_files(
         after. A file that cannot be read gives a result with its error.
 
     Raises:
+        InvalidArgument: for a spacing that is none, or an ``out`` that cannot be made.
         EngineError, DeviceError: what would stop every other file too.
     """
+    user_spacing(pixel_spacing_mm)  # Wrong for one file is wrong for all.
     if out is not None:
         try:
             out.mkdir(parents=True, exist_ok=True)

@@ -129,9 +129,12 @@ def test_a_full_standard_output_is_one_line(films, model):
     assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_bad_spacing_is_refused(films, model, capsys):
-    assert cli.main(["infer", str(films), "--model", model, "--pixel-spacing", "-1"]) == 2
-    assert "spacing" in capsys.readouterr().err
+def test_bad_spacing_is_refused_once_before_any_file(films, model, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main(["infer", str(films), "--model", model, "--out", str(out), "--pixel-spacing", "-1"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("spacing") == 1 and len(told.splitlines()) == 1
+    assert not out.exists()
 
 
 def test_no_progress_and_no_control_characters_without_a_terminal(films, model, capsys):
