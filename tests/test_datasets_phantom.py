@@ -11,10 +11,11 @@ import pytest
 pytest.importorskip("scipy")
 
 from lcx_fast.images import read_mammogram
+from training.datasets.detect import detect, open_dataset
 from training.datasets.phantom import PhantomSettings, power_law_noise, render
 from training.datasets.phantom_set import INDEX, PhantomPlan, PhantomSet, write_phantom
 from training.datasets.record import DatasetError
-from training.datasets.splits import check_disjoint
+from training.datasets.splits import check_disjoint, split_by_hash
 
 SMALL = PhantomSettings(height=480, width=360, spacing_mm=0.5)
 KINDS = ("smooth_mass", "spiculated_mass", "benign_calcifications", "malignant_calcifications")
@@ -127,6 +128,37 @@ def test_missing_files_are_skipped_with_a_reason(tmp_path: Path) -> None:
     reasons = " ".join(reason for _, reason in found.skipped)
     assert "missing image" in reasons
     assert "missing mask" in reasons
+
+
+def test_a_small_set_has_a_lesion_to_validate_and_to_test_on(tmp_path: Path) -> None:
+    tiny = PhantomSettings(height=120, width=90, spacing_mm=2.0)
+    for patients in (1, 2, 3, 12):
+        plan = PhantomPlan(patients=patients, seed=1, normal=0.0, file_format="npy", settings=tiny)
+        write_phantom(tmp_path / str(patients), plan)
+        found = PhantomSet(tmp_path / str(patients))
+        check_disjoint(found)
+        wanted = ("train", "val", "test")[:patients]
+        assert {record.split for record in found if record.outlines} == set(wanted)
+        moved = [r.patient for r in found if r.split != split_by_hash(r.patient)]
+        assert len(set(moved)) <= 2
+    # A set that was written without them goes by the hash; a split that is none is skipped.
+    index = json.loads((tmp_path / "3" / INDEX).read_text())
+    assert {entry.pop("split") for entry in index["images"]} == {"train", "val", "test"}
+    index["images"][0]["split"] = "validation"
+    (tmp_path / "3" / INDEX).write_text(json.dumps(index))
+    found = PhantomSet(tmp_path / "3")
+    assert all(record.split == split_by_hash(record.patient) for record in found)
+    assert [reason for _, reason in found.skipped] == ["split 'validation'; known: train, val, test"]
+
+
+def test_the_loose_outlines_are_a_set_of_their_own(tmp_path: Path) -> None:
+    write_phantom(tmp_path, PhantomPlan(patients=2, seed=2, normal=0.0, file_format="npy", settings=SMALL))
+    assert detect(tmp_path) == "phantom"
+    exact, loose = open_dataset(tmp_path), open_dataset(tmp_path, format_name="phantom-loose")
+    assert (exact.name, loose.name) == ("phantom", "phantom-loose")
+    areas = [[int(mask.sum()) for _, _, masks in found.read_all() for _, mask in masks] for found in (exact, loose)]
+    assert len(areas[0]) == len(areas[1]) >= 2
+    assert all(wide > area for area, wide in zip(*areas, strict=True))
 
 
 def test_unknown_version_is_refused(tmp_path: Path) -> None:

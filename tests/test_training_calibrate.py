@@ -175,3 +175,14 @@ def test_only_training_images_set_the_ranges(model: Path, samples: list[Sample])
     assert len(list(quantise.calibration_tiles(spec, samples, count=5))) >= 5
     with pytest.raises(ValueError, match="no training image"):
         next(quantise.calibration_tiles(spec, validation(samples), count=5))
+
+
+def test_without_a_validation_image_nothing_is_quantised(
+    model: Path, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = [sample for sample in samples if sample.split == "train"]
+    monkeypatch.setattr(command, "load_samples", lambda *arguments, **named: train)
+    before = model.read_bytes()
+    assert quantise.main(["--model", str(model), "--data", "drawn"]) == 2
+    assert capsys.readouterr().err == "error: drawn: no validation image to compare the two forms on\n"
+    assert model.read_bytes() == before

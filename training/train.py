@@ -100,7 +100,8 @@ class Trainer:
         writes_events = self.options.tensorboard and self.world.is_main
         self._events = TensorBoardLog(out / "tensorboard") if writes_events else None
         if self.world.is_main and not any((sample.labels > 0).any() for sample in self.validation):
-            print("no outline in the validation images: the last epoch counts as the best", file=sys.stderr)
+            missing = "no outline in the validation images" if self.validation else "no validation image"
+            print(f"{missing}: the last epoch counts as the best, and nothing can be calibrated", file=sys.stderr)
 
     def run(self, *, until: int | None = None) -> None:
         """Train to the end, or up to ``until`` epochs."""

@@ -13,7 +13,7 @@ from .record import Dataset, DatasetError
 #: What to look for at most: enough to know a set, few enough for a folder of a million files.
 _LOOK_AT = 200_000
 #: Formats whose split does not depend on a seed.
-_OWN_SPLIT = ("cdd-cesm", "phantom")
+_OWN_SPLIT = ("cdd-cesm", "phantom", "phantom-loose")
 
 
 def open_dataset(path: Path, *, format_name: str | None = None, seed: int = 0) -> Dataset:
@@ -95,4 +95,5 @@ FORMATS: dict[str, tuple[str, str]] = {
     "coco": ("coco", "Coco"),
     "via": ("via", "Via"),
     "phantom": ("phantom_set", "PhantomSet"),
+    "phantom-loose": ("phantom_set", "LoosePhantomSet"),
 }

@@ -4,17 +4,18 @@
     images/NAME.dcm       For Presentation mammogram with its pixel spacing (or NAME.npy, uint16)
     masks/NAME.png        exact lesions: 8-bit, k where lesion k of phantom.json lies, 0 elsewhere
 
-A lesion's loose outline (training.datasets.coarsen) is a polygon in phantom.json. Each patient has one breast
-in two views, CC and MLO, with the same kinds of lesions. The same seed and settings write the same bytes.
+A lesion's loose outline (training.datasets.coarsen) is a polygon in phantom.json: ``--dataset phantom-loose`` trains
+on those, ``--dataset phantom`` on the exact ones. Each patient has one breast in two views, CC and MLO, with the same
+kinds of lesions. The same seed and settings write the same bytes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from PIL import Image
@@ -22,9 +23,9 @@ from PIL import Image
 from .coarsen import coarsen_mask
 from .phantom import LARGEST_VALUE, Phantom, PhantomSettings, View, render
 from .phantom_lesions import LesionKind
-from .record import DatasetError, Laterality, Outline, Record, RecordSet, Shape, with_facts, worst
+from .record import SPLITS, DatasetError, Laterality, Outline, Record, RecordSet, Shape, Split, with_facts, worst
 from .shapes import LabelFile, Polygon, as_points, paste
-from .splits import split_by_hash
+from .splits import hash_fraction, split_by_hash
 
 if TYPE_CHECKING:
     from lcx_fast.mammogram import Mammogram
@@ -69,13 +70,15 @@ def write_phantom(root: Path, plan: PhantomPlan, *, progress: Callable[[int, int
         (root / folder).mkdir(parents=True, exist_ok=True)
     entries = []
     total = plan.patients * len(_VIEWS)
-    for patient in range(plan.patients):
-        kinds, laterality = _patient(plan, patient)
+    drawn = [_patient(plan, patient) for patient in range(plan.patients)]
+    splits = _splits(plan, has_lesion=[bool(kinds) for kinds, _ in drawn])
+    for patient, (kinds, laterality) in enumerate(drawn):
         for number, view in enumerate(_VIEWS):
             name = f"phantom{patient:04d}_{laterality}_{view}"
             seed = (plan.seed, patient, number)
             phantom = render(kinds, seed=seed, view=view, laterality=laterality, settings=plan.settings)
-            entries.append(_write_image(root, name, phantom, plan, patient, view, laterality))
+            entry = _write_image(root, name, phantom, plan, patient, view, laterality)
+            entries.append(entry | {"split": splits[patient]})
             if progress:
                 progress(len(entries), total)
     index = {"version": VERSION, "plan": asdict(plan), "images": entries}
@@ -130,7 +133,7 @@ class PhantomSet(RecordSet):
             name=entry["name"],
             image=image,
             patient=entry["patient"],
-            split=split_by_hash(entry["patient"]),
+            split=_known_split(entry.get("split") or split_by_hash(entry["patient"])),
             view=entry["view"],
             laterality=entry["laterality"],
             outlines=tuple(outlines),
@@ -139,6 +142,37 @@ class PhantomSet(RecordSet):
             spacing_mm=(spacing, spacing),
             size=(int(entry["size"][0]), int(entry["size"][1])),
         )
+
+
+class LoosePhantomSet(PhantomSet):
+    """The same folder with the loose outlines, under a name of its own: what was prepared of it is another set."""
+
+    name = "phantom-loose"
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, outlines="loose")
+
+
+def _name(plan: PhantomPlan, patient: int) -> str:
+    return f"phantom{plan.seed}-{patient:04d}"
+
+
+def _splits(plan: PhantomPlan, *, has_lesion: Sequence[bool]) -> list[Split]:
+    """By hash; where that leaves validation or test without a lesion, as in small sets, a train patient goes there."""
+    splits = [split_by_hash(_name(plan, patient)) for patient in range(plan.patients)]
+    wanted: tuple[Split, ...] = ("val", "test")
+    for split in wanted:
+        train = [k for k in range(plan.patients) if splits[k] == "train" and has_lesion[k]]
+        filled = any(found == split and has_lesion[k] for k, found in enumerate(splits))
+        if not filled and len(train) > 1:
+            splits[min(train, key=lambda k: hash_fraction(_name(plan, k)))] = split
+    return splits
+
+
+def _known_split(split: str) -> Split:
+    if split not in SPLITS:
+        raise DatasetError(f"split {split!r}; known: {', '.join(SPLITS)}")
+    return cast(Split, split)
 
 
 def _patient(plan: PhantomPlan, patient: int) -> tuple[list[LesionKind], Laterality]:
@@ -181,7 +215,7 @@ def _write_image(
     return {
         "name": name,
         "file": f"images/{path.name}",
-        "patient": f"phantom{plan.seed}-{patient:04d}",
+        "patient": _name(plan, patient),
         "view": view,
         "laterality": laterality,
         "size": list(phantom.pixels.shape),
