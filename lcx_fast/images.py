@@ -192,7 +192,7 @@ def _check_png_chunks(data: memoryview) -> None:
         raise InvalidArgument("the PNG image is truncated")
 
 
-def _decode_pillow(data: memoryview) -> NDArray[Any]:
+def _decode_pillow(data: memoryview | bytes) -> NDArray[Any]:
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as image:
@@ -209,7 +209,7 @@ def _decode_jpeg(data: memoryview) -> NDArray[Any]:
     end = whole.rfind(b"\xff\xd9")
     if end < 0 or whole[end + 2 :].strip(b"\0\xff\r\n"):
         raise InvalidArgument("the JPEG image is truncated: its end (EOI) is missing")
-    return _decode_pillow(data)
+    return _decode_pillow(whole)  # bytes are read where they lie
 
 
 def _decode_pgm(data: memoryview) -> NDArray[Any]:

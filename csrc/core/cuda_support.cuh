@@ -1,8 +1,10 @@
 #pragma once
 
-// What every CUDA twin needs on the host: checked calls, the right device, scratch memory, the way back to the host.
+// What every CUDA twin needs: on the host checked calls, the right device, scratch memory and the way back; in kernels
+// the number of a thread and the mask of a whole warp.
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "core/device.hpp"
@@ -31,6 +33,14 @@ inline dim3 blocks_for(std::int64_t items) {
 }
 /// Blocks for one warp per item.
 inline dim3 warp_blocks_for(std::int64_t items) { return blocks_for(items * 32); }
+
+/// All lanes of a warp take part.
+constexpr unsigned kAllLanes = 0xffffffffU;
+
+/// A thread's number in a grid of one dimension: what blocks_for and warp_blocks_for (/ 32) are for.
+__device__ inline std::int64_t thread_number() {
+  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+}
 
 /// Makes a device current for as long as it lives.
 class DeviceGuard {

@@ -3,13 +3,8 @@
 namespace lcx {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr int kWordsPerWarp = 8;  // eight loads of a lane in flight hide memory's latency
 constexpr int kScanThreads = 1024;
-
-__device__ inline std::int64_t thread_number() {
-  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
 
 struct IsNonzero {
   __device__ bool operator()(std::uint8_t value) const { return value != 0; }

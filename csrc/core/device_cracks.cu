@@ -10,10 +10,6 @@ constexpr int kNorth = 3;
 constexpr std::int32_t kOneBlockCracks = 1 << 14;
 constexpr int kOneBlockThreads = 1024;
 
-__device__ inline std::int64_t thread_number() {
-  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-
 /// The cracks of a word's pixels, by heading.
 struct WordCracks {
   std::uint32_t edges[4];

@@ -51,8 +51,6 @@ inline DeviceRegionTable take_regions(Workspace& workspace, std::int32_t capacit
 
 namespace regions {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
-
 /// A count that a warp adds up while its key stays the same: in a large region nearly always.
 template <typename Count>
 struct Running {
@@ -94,7 +92,7 @@ __device__ inline int sum_of_bits(unsigned bits) {
 template <typename Source, typename Visit>
 __device__ inline void for_each_word(const Source& source, std::int32_t capacity, const Visit& visit) {
   const int lane = static_cast<int>(threadIdx.x & 31);
-  const std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32 * 32;
+  const std::int64_t first = thread_number() / 32 * 32;
   const std::int64_t own = first + lane;
   const bool busy = own < source.word_count() && source.may_hold(own);
   for (unsigned rest = __ballot_sync(kAllLanes, busy); rest; rest &= rest - 1) {
@@ -114,7 +112,7 @@ __device__ inline float clean(Value value) {
 
 template <typename = void>  // so that each file that includes this may hold it
 __global__ void clear_regions(DeviceRegionTable table) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t at = thread_number();
   if (at >= table.capacity) return;
   constexpr std::int32_t kFar = 0x7fffffff;
   table.regions[at] = {0, 0, 0, kFar, kFar, 0, 0, {}};
@@ -184,7 +182,7 @@ __global__ void count_digit(Source source, TensorView<const float, 2> values, De
 /// Finds the digit that the threshold has, and clears the counts for the next one. A thread per region: 256 counts.
 template <typename = void>
 __global__ void choose_digit(DeviceRegionTable table, int shift) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t at = thread_number();
   if (at >= table.capacity) return;
   if (shift == 24) {
     table.missing[at] = static_cast<std::int64_t>((table.regions[at].area + 9) / 10);
@@ -231,7 +229,7 @@ __device__ inline double rounded_sum(const unsigned long long* groups) {
 
 template <typename = void>
 __global__ void finish_values(DeviceRegionTable table) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t at = thread_number();
   if (at >= table.capacity || table.regions[at].area == 0) return;
   DeviceRegion& region = table.regions[at];
   const double infinity = static_cast<double>(__uint_as_float(0x7f800000U));

@@ -3,12 +3,6 @@
 namespace lcx {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
-
-__device__ inline std::int64_t thread_number() {
-  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-
 /// A stretch of set bits within one word.
 struct Stretch {
   int first;

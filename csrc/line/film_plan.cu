@@ -5,12 +5,7 @@
 namespace lcx {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr int kPlanThreads = 1024;
-
-__device__ inline std::int64_t thread_number() {
-  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
 
 // A warp a tile: whether any pixel of the mask that the tile looks up is set.
 __global__ void find_present(TensorView<const std::uint8_t, 2> mask, GridLayout layout) {

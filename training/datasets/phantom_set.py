@@ -15,7 +15,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from PIL import Image
@@ -172,7 +172,7 @@ def _splits(plan: PhantomPlan, *, has_lesion: Sequence[bool]) -> list[Split]:
 def _known_split(split: str) -> Split:
     if split not in SPLITS:
         raise DatasetError(f"split {split!r}; known: {', '.join(SPLITS)}")
-    return cast(Split, split)
+    return split
 
 
 def _patient(plan: PhantomPlan, patient: int) -> tuple[list[LesionKind], Laterality]:

@@ -19,7 +19,7 @@ __device__ inline Box<T> box_at(const TensorView<const T, 2>& boxes, std::int64_
 template <typename T>
 __global__ void overlap_pairs(TensorView<const T, 2> predicted, TensorView<const T, 2> reference, BoxFormat format,
                               TensorView<const std::uint8_t, 1> crowd, TensorView<T, 2> iou) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t at = thread_number();
   if (at >= iou.shape[0] * iou.shape[1]) return;
   const std::int64_t d = at / iou.shape[1];
   const std::int64_t g = at % iou.shape[1];

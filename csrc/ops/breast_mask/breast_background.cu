@@ -7,7 +7,7 @@ namespace {
 
 // Sums over 5 x 5 pixels, the area's edge pixels repeated outwards.
 __global__ void sum_boxes(DeviceBreast breast) {
-  const std::int64_t at = breast_thread();
+  const std::int64_t at = thread_number();
   const DeviceRectangle area = breast.state->area;
   const std::int64_t y = at / breast.width;
   const std::int64_t x = at % breast.width;
@@ -25,7 +25,7 @@ __global__ void sum_boxes(DeviceBreast breast) {
 
 // Means where the surroundings are flat; and counts of levels and of means.
 __global__ void mark_flat(DeviceBreast breast) {
-  const std::int64_t at = breast_thread();
+  const std::int64_t at = thread_number();
   const DeviceRectangle area = breast.state->area;
   const std::int64_t y = at / breast.width;
   const std::int64_t x = at % breast.width;
@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(kBreastThreads) find_mode(DeviceBreast breast)
 }
 
 __global__ void count_near(DeviceBreast breast) {
-  const std::int64_t at = breast_thread();
+  const std::int64_t at = thread_number();
   const BreastState& state = *breast.state;
   std::int32_t level = -1;
   if (at < breast.size() && state.area.holds(at / breast.width, at % breast.width)) {
@@ -120,7 +120,7 @@ __device__ inline std::int32_t count_up_to(const DeviceBreast& breast, const Dev
   for (std::int32_t y = area.y0 + static_cast<std::int32_t>(threadIdx.x & 31); y < area.y1; y += 32) {
     count += breast.levels[std::int64_t{y} * breast.width + x] <= level ? 1 : 0;
   }
-  for (int step = 16; step > 0; step /= 2) count += __shfl_xor_sync(0xffffffffU, count, step);
+  for (int step = 16; step > 0; step /= 2) count += __shfl_xor_sync(kAllLanes, count, step);
   return count;
 }
 
@@ -129,7 +129,7 @@ __device__ inline std::int32_t count_up_to(const DeviceBreast& breast, const Dev
 __global__ void raise_columns(DeviceBreast breast) {
   const BreastState& state = *breast.state;
   const DeviceRectangle area = state.area;
-  const auto column = static_cast<std::int32_t>(breast_thread() / 32);
+  const auto column = static_cast<std::int32_t>(thread_number() / 32);
   const std::int32_t eighth = area.width() / 8;
   if (area.empty() || column >= 2 * eighth) return;
   const std::int32_t x = column < eighth ? area.x0 + column : area.x1 - 1 - (column - eighth);

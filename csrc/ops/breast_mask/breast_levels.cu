@@ -6,13 +6,12 @@
 namespace lcx::cuda {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr int kWarps = kBreastThreads / 32;
 
 // --- Quantisation ---
 
 __global__ void find_range(TensorView<const float, 2> image, BreastState* state) {
-  const std::int64_t at = breast_thread();
+  const std::int64_t at = thread_number();
   std::uint32_t greatest = 0;
   std::uint32_t least_flipped = 0;
   if (at < image.shape[0] * image.shape[1]) {
@@ -35,7 +34,7 @@ __global__ void find_range(TensorView<const float, 2> image, BreastState* state)
 
 // Into `levels`, on the fine scale; 0 for an image without contrast.
 __global__ void count_fine(TensorView<const float, 2> image, DeviceBreast breast) {
-  const std::int64_t at = breast_thread();
+  const std::int64_t at = thread_number();
   BreastState& state = *breast.state;
   std::int32_t level = -1;
   if (at < breast.size()) {
@@ -66,7 +65,7 @@ __global__ void __launch_bounds__(kBreastThreads) choose_gain(DeviceBreast breas
 }
 
 __global__ void make_coarse(DeviceBreast breast) {
-  const std::int64_t at = breast_thread();
+  const std::int64_t at = thread_number();
   if (at < breast.size()) breast.levels[at] = coarse_level(breast.levels[at], breast.state->gain);
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 // All of the area where the image shows no background.
 __global__ void write_mask(DeviceBreast breast, TensorView<std::uint8_t, 2> mask) {
-  const std::int64_t at = breast_thread();
+  const std::int64_t at = thread_number();
   if (at >= breast.size()) return;
   const auto y = static_cast<std::int32_t>(at / breast.width);
   const auto x = static_cast<std::int32_t>(at % breast.width);

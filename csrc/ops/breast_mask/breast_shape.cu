@@ -226,12 +226,12 @@ __device__ inline unsigned long long region_score(const DeviceBreast& breast, st
 }
 
 __global__ void find_best(DeviceBreast breast) {
-  for_each_root(breast.components, breast_thread(),
+  for_each_root(breast.components, thread_number(),
                 [&](std::int32_t root) { atomicMax(&breast.state->best, region_score(breast, root)); });
 }
 
 __global__ void flag_best(DeviceBreast breast) {
-  for_each_root(breast.components, breast_thread(), [&](std::int32_t root) {
+  for_each_root(breast.components, thread_number(), [&](std::int32_t root) {
     breast.components.flags[root] = region_score(breast, root) == breast.state->best ? 1 : 0;
   });
 }

@@ -74,13 +74,9 @@ void enqueue_background(const DeviceBreast& breast, Stream stream);
 /// The breast's shape, into canvas[0] with its margins.
 void enqueue_shape(const DeviceBreast& breast, Stream stream);
 
-__device__ inline std::int64_t breast_thread() {
-  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-
 /// Adds one to counts[bin] for every lane with a bin (>= 0): lanes of one bin add together. All lanes come here.
 __device__ inline void count_together(std::int32_t bin, std::int32_t* counts) {
-  const unsigned peers = __match_any_sync(0xffffffffU, bin);
+  const unsigned peers = __match_any_sync(kAllLanes, bin);
   if (bin >= 0 && static_cast<int>(threadIdx.x & 31) == __ffs(static_cast<int>(peers)) - 1) {
     atomicAdd(counts + bin, __popc(peers));
   }
@@ -91,7 +87,7 @@ __device__ inline std::int32_t sum_up_to_thread(std::int32_t value, std::int32_t
   const int lane = static_cast<int>(threadIdx.x & 31);
   const int warp = static_cast<int>(threadIdx.x >> 5);
   for (int step = 1; step < 32; step *= 2) {
-    const std::int32_t other = __shfl_up_sync(0xffffffffU, value, static_cast<unsigned>(step));
+    const std::int32_t other = __shfl_up_sync(kAllLanes, value, static_cast<unsigned>(step));
     if (lane >= step) value += other;
   }
   __syncthreads();  // whoever reads sums of the call before

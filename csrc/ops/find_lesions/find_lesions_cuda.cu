@@ -89,7 +89,7 @@ struct NumberedRuns {
 
 __global__ void write_points(DeviceCracks cracks, TensorView<const float, 2> map, float level,
                              const std::int32_t* count, Output output) {
-  const std::int64_t k = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t k = thread_number();
   if (k == 0) *output.header = {*count, *cracks.total, *cracks.point_total};
   if (k >= *cracks.total || *cracks.total > cracks.capacity) return;
   const std::int32_t place = point_place(cracks, static_cast<std::int32_t>(k));

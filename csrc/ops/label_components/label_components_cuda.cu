@@ -7,13 +7,11 @@
 namespace lcx::cuda {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
-
 // A warp paints 32 neighbouring words, one after another: a lane per pixel, so that 128 bytes are written together.
 __global__ void paint(DeviceComponents components, const std::int32_t* numbers, TensorView<std::int32_t, 2> labels) {
   const DeviceBits& bits = components.bits;
   const int lane = static_cast<int>(threadIdx.x & 31);
-  const std::int64_t first = (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) / 32 * 32;
+  const std::int64_t first = thread_number() / 32 * 32;
   if (first >= bits.word_count()) return;
   const std::int64_t own = first + lane;
   const std::uint32_t own_bits = own < bits.word_count() ? bits.words[own] : 0;

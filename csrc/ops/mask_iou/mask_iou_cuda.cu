@@ -8,7 +8,6 @@
 namespace lcx::cuda {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr int kWarps = kThreadsPerBlock / 32;
 
 __global__ void count_pairs(DeviceBits predicted, DeviceBits reference, TensorView<const std::uint8_t, 1> crowd,

@@ -11,7 +11,6 @@
 namespace lcx::cuda {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr int kWarps = kThreadsPerBlock / 32;
 
 /// A reference a detection might take; -1: none.

@@ -14,7 +14,6 @@
 namespace lcx::cuda {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr int kBins = 256;
 
 /// One rank on its way. All zero in the beginning.
@@ -66,12 +65,8 @@ __device__ inline Key key_at(const Source& source, const State& state, std::int6
   return {ordered_key(bits), (bits & 0x7f800000U) != 0x7f800000U && (everything || source.is_inside(y, x))};
 }
 
-__device__ inline std::int64_t value_number() {
-  return static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-
 __global__ void count_finite(Source source, State* state) {
-  const std::int64_t at = value_number();
+  const std::int64_t at = thread_number();
   const bool exists = at < source.values.shape[0] * source.values.shape[1];
   const bool is_finite = key_at(Source{source.values, {}, source.empty}, *state, at).counts;
   const bool is_inside = exists && source.is_inside(at / source.values.shape[1], at % source.values.shape[1]);
@@ -122,7 +117,7 @@ __global__ void count_digit(Source source, State* state, Ranks ranks, int shift)
   LCX_SHARED(std::int32_t, counts, kMostPercentiles* kBins);
   for (auto k = static_cast<int>(threadIdx.x); k < ranks.count * kBins; k += kThreadsPerBlock) counts[k] = 0;
   __syncthreads();
-  const Key own = key_at(source, *state, value_number());
+  const Key own = key_at(source, *state, thread_number());
   for (int r = 0; r < ranks.count; ++r) {
     const bool agrees = own.counts && (shift == 24 || (own.key ^ state->searches[r].key) >> (shift + 8) == 0);
     const int bin = agrees ? static_cast<int>(own.key >> shift & 0xffU) : -1;
@@ -155,7 +150,7 @@ __device__ inline void interpolate(EmptyMask empty, const State* state, int r, d
 
 // The least value above each found one; the last block has the results.
 __global__ void find_above(Source source, State* state, int ranks, double* results) {
-  const Key own = key_at(source, *state, value_number());
+  const Key own = key_at(source, *state, thread_number());
   for (int r = 0; r < ranks; ++r) {
     std::uint32_t flipped = own.counts && own.key > state->searches[r].key ? ~own.key : 0;
     for (int step = 16; step > 0; step /= 2) flipped = max(flipped, __shfl_xor_sync(kAllLanes, flipped, step));

@@ -10,7 +10,6 @@
 namespace lcx::cuda {
 namespace {
 
-constexpr unsigned kAllLanes = 0xffffffffU;
 constexpr int kWide = 8;  // pixels of a thread
 
 struct alignas(16) WideScores {
@@ -31,7 +30,7 @@ __device__ inline void add_pixel(bool exists, std::uint16_t score, std::uint8_t 
 // Eight pixels a thread; both arrays dense and aligned, their length a multiple of eight.
 __global__ void count_wide(const std::uint16_t* scores, const std::uint8_t* labels, std::int64_t count,
                            unsigned long long* counts) {
-  const std::int64_t at = (static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * kWide;
+  const std::int64_t at = thread_number() * kWide;
   const bool exists = at < count;
   WideScores own_scores{};
   WideLabels own_labels{};
@@ -44,7 +43,7 @@ __global__ void count_wide(const std::uint16_t* scores, const std::uint8_t* labe
 
 __global__ void count_each(TensorView<const std::uint16_t, 1> scores, TensorView<const std::uint8_t, 1> labels,
                            std::int64_t first, unsigned long long* counts) {
-  const std::int64_t at = first + static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t at = first + thread_number();
   const bool exists = at < scores.shape[0];
   add_pixel(exists, exists ? scores.data[at * scores.strides[0]] : std::uint16_t{0},
             exists ? labels.data[at * labels.strides[0]] : std::uint8_t{0}, counts);

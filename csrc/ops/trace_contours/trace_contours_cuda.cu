@@ -48,7 +48,7 @@ Memory take(Workspace& workspace, std::int64_t height, std::int64_t width, std::
 }
 
 __global__ void write_points(DeviceCracks cracks, Output output) {
-  const std::int64_t k = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  const std::int64_t k = thread_number();
   if (k == 0) *output.header = {*cracks.total, *cracks.loop_total, *cracks.point_total};
   if (k >= *cracks.total || *cracks.total > cracks.capacity) return;
   const std::int32_t place = point_place(cracks, static_cast<std::int32_t>(k));
