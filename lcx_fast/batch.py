@@ -13,8 +13,10 @@ from .errors import DicomError, InvalidArgument, LcxError
 from .images import read_mammogram
 from .mammogram import Mammogram
 from .pipeline import Detector, ImageReport
+from .report.overlay import OVERLAY_MARK, OVERLAY_MARK_WITHIN
 
 #: What is taken from a folder, besides files without a suffix that say they are DICOM (exports often have none).
+#: Our own pictures are left out: results may lie beside the films, and a second run is to find what the first found.
 SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ".png", ".pgm", ".jpg", ".jpeg", ".tif", ".tiff"})
 
 FORMATS = ("json", "png")
@@ -53,10 +55,12 @@ def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
 def _may_be_image(path: Path, folder: Path) -> bool:
     if any(part.startswith(".") for part in path.relative_to(folder).parts):
         return False
-    if path.suffix:
-        return path.suffix.lower() in SUFFIXES
+    if path.suffix and path.suffix.lower() not in SUFFIXES:
+        return False
     try:
         with path.open("rb") as file:
+            if path.suffix:
+                return path.suffix.lower() != ".png" or OVERLAY_MARK not in file.read(OVERLAY_MARK_WITHIN)
             return path.name != "DICOMDIR" and file.read(132)[128:] == b"DICM"
     except OSError:
         return True  # listed, so that its error is told
@@ -97,7 +101,8 @@ def infer_files(
         after. A file that cannot be read gives a result with its error.
 
     Raises:
-        InvalidArgument: for a spacing that is none, or an ``out`` that cannot be made.
+        InvalidArgument: for a spacing that is none, an ``out`` that cannot be made, or a result that would take an
+            image's place.
         EngineError, DeviceError: what would stop every other file too.
     """
     user_spacing(pixel_spacing_mm)  # Wrong for one file is wrong for all.
@@ -107,6 +112,8 @@ def infer_files(
         except OSError as error:
             raise InvalidArgument(f"{out}: cannot be made a folder ({error.strerror})") from error
     names = result_names(paths)
+    if out is not None:
+        _check_images_stay(paths, [out / f"{name}.{kind}" for name in names for kind in formats])
     # Three films are on their way at most: one is read, one inferred, one's results written. Decoders, hashing and PNG
     # compression release the GIL.
     with (
@@ -130,6 +137,24 @@ def infer_files(
             behind = writer.submit(_written, inferred, out, name, formats)
         if behind is not None:
             yield behind.result()
+
+
+def _check_images_stay(images: Iterable[Path], results: Iterable[Path]) -> None:
+    """Refuse to write where an image lies, whatever the two paths are called."""
+    taken = {_identity(path): path for path in images}
+    for result in results:
+        identity = _identity(result)
+        if identity is not None and (image := taken.get(identity)) is not None:
+            raise InvalidArgument(f"{image}: a result would be written over this image; choose another --out")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file is, by any name; None if it is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _infer(detector: Detector, path: Path, read: Future[tuple[Mammogram, float]]) -> Result:

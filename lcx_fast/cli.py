@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__, build_command, evaluate_command
+from .console import complain, prepare_standard_streams, printable
 from .errors import DeviceError, EngineError, LcxError
 
 if TYPE_CHECKING:
@@ -60,29 +61,29 @@ def build_parser() -> argparse.ArgumentParser:
 
 def summary_line(result: Result) -> str:
     """One image in one line."""
-    report = result.report
+    report, name = result.report, result.path.name
     if report is None:
-        return f"{result.path.name}: not read: {result.error}"
+        return f"{name}: not read: {result.error}"
     if result.error is not None:
-        return f"{result.path.name}: not written: {result.error}"
+        return f"{name}: not written: {result.error}"
     mammogram = report.mammogram
     view = " ".join(filter(None, (mammogram.laterality, mammogram.view_position))) or "-"
     best = f", best {report.lesions[0].score:.2f}" if report.lesions else ""
     count = len(report.lesions)
     verdict = ""
     if report.decision is not None:
-        name = report.decision.operating_point.replace("_", " ")
-        verdict = f" ({'recall' if report.decision.recall else 'no recall'}, {name})"
+        point = report.decision.operating_point.replace("_", " ")
+        verdict = f" ({'recall' if report.decision.recall else 'no recall'}, {point})"
     lesions = f"{count} lesion{'' if count == 1 else 's'}{best}"
     milliseconds = f"{report.timings['total'] * 1e3:.0f} ms"
-    return f"{result.path.name}: {view}, score {report.score:.2f}{verdict}, {lesions}, {milliseconds}"
+    return f"{name}: {view}, score {report.score:.2f}{verdict}, {lesions}, {milliseconds}"
 
 
 def print_warnings(warnings: Mapping[str, Sequence[str]]) -> None:
     """Each warning once, with the images it is about."""
     for warning, names in warnings.items():
         where = names[0] if len(names) == 1 else f"{len(names)} images"
-        print(f"warning, {where}: {warning}", file=sys.stderr)
+        print(printable(f"warning, {where}: {warning}"), file=sys.stderr)
 
 
 class Progress:
@@ -94,7 +95,7 @@ class Progress:
 
     def show(self, done: int, name: str) -> None:
         if self._shown:
-            print(f"\r\033[K[{done}/{self._total}] {name}", end="", file=sys.stderr, flush=True)
+            print(f"\r\033[K[{done}/{self._total}] {printable(name)}", end="", file=sys.stderr, flush=True)
 
     def clear(self) -> None:
         if self._shown:
@@ -129,10 +130,11 @@ def run_infer(arguments: argparse.Namespace) -> int:
         progress.clear()
         if result.error is not None:
             failed += 1
-            print(summary_line(result), file=sys.stderr)
+            print(printable(summary_line(result)), file=sys.stderr)
         elif result.report is not None:
-            shown = json.dumps(result.report.to_dict(), allow_nan=False) if arguments.json else summary_line(result)
-            print(shown, flush=True)
+            as_json = arguments.json
+            shown = json.dumps(result.report.to_dict(), allow_nan=False) if as_json else summary_line(result)
+            print(printable(shown), flush=True)
             for warning in result.report.warnings:
                 warnings.setdefault(warning, []).append(result.path.name)
         if done < len(paths):
@@ -162,25 +164,26 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
+    prepare_standard_streams()
     arguments = build_parser().parse_args(argv)
     try:
         return COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+        complain("\nstopped")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away; say nothing more, not even at exit.
         sys.stdout = None
         return 128 + signal.SIGPIPE
     except OSError as error:  # files have errors of our own; left are standard output, and folders not to be listed
-        print(f"lcx-fast: {error}", file=sys.stderr)
+        complain(printable(f"lcx-fast: {error}"))
         sys.stdout = None
         return EXIT_BAD_INPUT
     except (DeviceError, EngineError) as error:
-        print(f"lcx-fast: {error}", file=sys.stderr)
+        complain(printable(f"lcx-fast: {error}"))
         return EXIT_ENGINE
     except LcxError as error:
-        print(f"lcx-fast: {error}", file=sys.stderr)
+        complain(printable(f"lcx-fast: {error}"))
         return EXIT_BAD_INPUT
 
 

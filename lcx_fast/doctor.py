@@ -73,7 +73,10 @@ def _cuda() -> str:
 
 def _plans() -> dict[str, Any]:
     """What lies in the plan cache."""
-    cache = PlanCache()
+    try:
+        cache = PlanCache()
+    except LcxError as error:
+        return {"folder": None, "reason": str(error), "plans": []}
     plans = []
     for entry in cache.entries():
         key = entry.key
@@ -147,7 +150,7 @@ def describe(facts: dict[str, Any]) -> str:
         state = f"{engine['version']}, {engine['precision']}" if engine["found"] else f"not used: {engine['reason']}"
         lines.append(f"  {engine['name']} ({engine['device']}): {state}")
     cache = facts["plan_cache"]
-    lines.append(f"TensorRT plans in {cache['folder']}: {len(cache['plans']) or 'none'}")
+    lines.append(f"TensorRT plans in {cache['folder'] or cache['reason']}: {len(cache['plans']) or 'none'}")
     lines += [f"  {plan['plan']}, {plan['bytes'] / 1e6:.1f} MB" for plan in cache["plans"]]
     test = facts["self_test"]
     if test["passed"]:

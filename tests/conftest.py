@@ -8,6 +8,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+# For the tests that load ONNX Runtime themselves; lcx_fast sees to it where it does.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 from fake_cuda import SCHEDULES
 
 ORDERS = [f"{kind} {seed}" for kind, seed in SCHEDULES]

@@ -129,6 +129,76 @@ def test_a_full_standard_output_is_one_line(films, model):
     assert "No space left on device" in done.stderr and "Traceback" not in done.stderr
 
 
+def lcx_fast_command(*arguments, **named):
+    command = [sys.executable, "-m", "lcx_fast.cli", *map(str, arguments)]
+    return subprocess.run(command, stderr=subprocess.PIPE, timeout=60, **named)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_standard_error_leaves_the_exit_code(films):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "lcx_fast.cli", "infer", str(films / "missing.dcm")]
+        assert subprocess.run(command, stderr=full, timeout=60).returncode == 2
+
+
+@pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]])
+def test_closed_standard_streams_are_nobodys_results(films, model, tmp_path, closed):
+    redirections = " ".join(f"{number}>&-" for number in closed)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "lcx_fast.cli", "infer", films / "a.pgm", "--out", out, "--model", model]
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {redirections}', "sh", *map(str, command)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "a.json").read_text())["lesions"]
+    assert done.stdout.startswith("a.pgm: ") or 1 in closed
+    if 2 in closed:  # and nothing that belongs there goes to standard output
+        assert "warning" not in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_names_that_cannot_be_shown_are_escaped_and_stop_nothing(films, model, encoding, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    odd = ["M\udcfcller.pgm", "b\x1b[31m.pgm", "c\nline.pgm", "dä.pgm"]
+    content = (films / "a.pgm").read_bytes()
+    for name in odd:
+        (films / name).write_bytes(content if not name.startswith("b") else content[:-100])
+    done = lcx_fast_command("infer", *(films / name for name in odd), "--model", model, stdout=subprocess.PIPE)
+    assert done.returncode == 2
+    shown = done.stdout.decode(encoding).splitlines()
+    umlaut = "dä" if encoding == "utf-8" else "d\\xe4"
+    assert [line.split(":")[0] for line in shown] == ["M\\udcfcller.pgm", "c\\nline.pgm", f"{umlaut}.pgm"]
+    errors = done.stderr.decode().splitlines()
+    assert any(line.startswith("b\\x1b[31m.pgm: not read: ") for line in errors)
+    assert b"\x1b" not in done.stderr and errors[-1] == "1 of 4 files failed"
+
+
+def test_a_result_never_takes_an_images_place(films, model, tmp_path, capsys):
+    from PIL import Image
+
+    film = films / "film.png"
+    Image.fromarray((breast_image() >> 4).astype(np.uint8)).save(film)
+    before = {path: path.read_bytes() for path in films.rglob("*.p*")}
+    (tmp_path / "link").symlink_to(films)
+    for out in (films, films / "sub" / "..", tmp_path / "link"):
+        assert cli.main(["infer", str(film), str(films / "a.pgm"), "--out", str(out), "--model", model]) == 2
+        errors = capsys.readouterr().err.splitlines()
+        assert errors == [f"lcx-fast: {film}: a result would be written over this image; choose another --out"]
+        assert {path: path.read_bytes() for path in films.rglob("*.p*")} == before and not list(films.glob("*.json"))
+    arguments = ["infer", str(film), "--out", str(films), "--format", "json", "--model", model]
+    assert cli.main(arguments) == 0 and (films / "film.json").exists()
+
+
+def test_a_second_run_over_results_beside_the_films_finds_the_same(films, model, capsys):
+    found = []
+    for _ in range(2):
+        assert cli.main(["infer", str(films), "--out", str(films), "--model", model]) == 0
+        found.append([line.split(",")[:3] for line in capsys.readouterr().out.splitlines()])
+    assert len(found[0]) == 2 and found[0] == found[1]
+    assert (films / "a.png").exists()
+
+
 def test_bad_spacing_is_refused_once_before_any_file(films, model, tmp_path, capsys):
     out = tmp_path / "out"
     assert cli.main(["infer", str(films), "--model", model, "--out", str(out), "--pixel-spacing", "-1"]) == 2

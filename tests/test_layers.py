@@ -14,7 +14,8 @@ ROOT = Path(__file__).parent.parent
 
 #: Lowest first. A module may import from its own layer's package and from lower layers.
 PYTHON_LAYERS = [
-    {"errors", "decision", "_core", "files", "onnx_file", "onnx_int8", "onnx_parts", "onnx_precision", "parallel"},
+    {"console", "errors", "decision", "_core", "files", "parallel"}
+    | {"onnx_file", "onnx_int8", "onnx_parts", "onnx_precision"},
     {"mammogram", "masks", "ops", "overlaps", "polygons", "values"},
     {"dicom", "images", "model", "engines", "evaluation"},
     {"preprocess", "scoring", "lesions"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -93,3 +94,18 @@ def test_main_job_never_makes_the_socket_system_call(files, engine):
     if result.stdout.strip() == "no seccomp":
         pytest.skip("this kernel allows no seccomp filter")
     assert result.returncode == 0 and result.stdout.strip() == "done", (result.returncode, result.stderr)
+
+
+def test_onnx_runtime_reports_nothing_and_leaves_no_identifier(files, tmp_path):
+    """Its official builds for Linux do both from 1.29 on, unless told not to before they are loaded."""
+    home = tmp_path / "home"
+    home.mkdir()
+    # What would keep it quiet by itself: in tests and in CI it never reports.
+    quiet = {"ORT_DISABLE_TELEMETRY", "ORT_RUNNING_UNIT_TESTS", "CI", "XDG_CACHE_HOME"}
+    environment = {key: value for key, value in os.environ.items() if key not in quiet} | {"HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *files, "onnxruntime"],
+        capture_output=True, text=True, timeout=120, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.strip() == "done", done.stderr
+    assert list(home.rglob("*")) == []

@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from lcx_fast import EngineError
+from lcx_fast import EngineError, doctor
 from lcx_fast.engines.plan_cache import MAGIC, PlanCache, PlanKey, default_folder
 
 KEY = PlanKey("ab" * 32, "tensorrt 11.1.0", "NVIDIA H100 sm90", "13.0", "precision=fp16")
@@ -108,6 +108,18 @@ def test_where_it_lies(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert default_folder() == tmp_path / "home" / ".cache" / "lcx_fast" / "plans"
+
+
+def test_a_user_without_a_home_has_no_cache_and_is_told(monkeypatch):
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.home", homeless)
+    with pytest.raises(EngineError, match="set HOME or XDG_CACHE_HOME"):
+        PlanCache()
+    facts = doctor._plans()
+    assert facts["folder"] is None and "no home folder" in facts["reason"] and facts["plans"] == []
 
 
 BUILDER = """

@@ -9,9 +9,9 @@ from math import isnan
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 
+from lcx_fast.engines.onnxruntime import import_onnxruntime
 from lcx_fast.errors import LcxError
 from lcx_fast.model import read_model_spec
 from training.evaluate import Prediction
@@ -51,7 +51,7 @@ class Difference:
 @torch.no_grad()
 def largest_difference(network: LesionNetwork, path: Path, tile_shape: tuple[int, int]) -> float:
     """Largest absolute difference between torch and ONNX Runtime over smooth, noisy and empty tiles."""
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(str(path), providers=["CPUExecutionProvider"])
     model = ProbabilityNetwork(network).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     random = np.random.default_rng(0)
     noise = random.random((1, 1, *tile_shape), dtype=np.float32) * 4.0

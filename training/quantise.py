@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from lcx_fast import ops
+from lcx_fast.engines.onnxruntime import import_onnxruntime
 from lcx_fast.model import ModelSpec, read_model_spec
 from lcx_fast.onnx_int8 import Quantisation
 from training import metrics
@@ -85,7 +85,7 @@ def measure_ranges(path: Path, tiles: Iterator[NDArray[np.float32]], *, keep_flo
     # A session tells the values of outputs only.
     shown = [name for name in names if name != INPUT]
     document.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, shown))
-    session = onnxruntime.InferenceSession(document.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = import_onnxruntime().InferenceSession(document.SerializeToString(), providers=["CPUExecutionProvider"])
     ranges = dict.fromkeys(names, (np.inf, -np.inf))
     for tile in tiles:
         _, *found = session.run([OUTPUT, *shown], {INPUT: tile})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,8 +34,7 @@ class OnnxRuntimeEngine:
             self.precision = "int8"
         elif precision not in ("auto", "fp32"):
             raise Unsupported(f"ONNX Runtime here computes in fp32 or int8, not {precision}")
-        onnxruntime = _import()
-        onnxruntime.disable_telemetry_events()
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or _core.available_cpus()
         options.log_severity_level = 3
@@ -67,7 +67,7 @@ class OnnxRuntimeCudaEngine(OnnxRuntimeEngine):
 
     def __init__(self, model: Path, *, precision: str = "auto", index: int = 0) -> None:
         find_gpu(index)
-        if _CUDA not in _import().get_available_providers():
+        if _CUDA not in import_onnxruntime().get_available_providers():
             raise EngineError("this ONNX Runtime has no CUDA; `pip install onnxruntime-gpu`")
         self.device = f"cuda:{index}"
         # TF32 would keep 10 bits of a float32's 23 and call it fp32.
@@ -76,11 +76,22 @@ class OnnxRuntimeCudaEngine(OnnxRuntimeEngine):
             raise EngineError("ONNX Runtime could not start CUDA and offers the CPU instead")
 
 
-def _import() -> Any:
+def import_onnxruntime() -> Any:
+    """The package, its telemetry off.
+
+    From 1.29 on its official builds report the machine, the process and every model to Microsoft and write an
+    identifier into the user's folder. The environment is read once, when the library is first loaded; turning its
+    events off afterwards does not stop the first report. Whoever loads ONNX Runtime before us decides for themselves.
+
+    Raises:
+        EngineError: if it is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
     except ImportError as error:
         raise EngineError("ONNX Runtime is not installed; `pip install onnxruntime`") from error
+    onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 

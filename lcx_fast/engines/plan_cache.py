@@ -60,10 +60,17 @@ class PlanEntry:
 
 
 def default_folder() -> Path:
-    """``$XDG_CACHE_HOME/lcx_fast/plans``, or the same under ``~/.cache``."""
+    """``$XDG_CACHE_HOME/lcx_fast/plans``, or the same under ``~/.cache``.
+
+    Raises:
+        EngineError: if neither is known.
+    """
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore a path that is not absolute.
-    root = Path(base) if base.startswith("/") else Path.home() / ".cache"
+    try:
+        root = Path(base) if base.startswith("/") else Path.home() / ".cache"
+    except RuntimeError:  # no HOME, and no such user either
+        raise EngineError("plan cache: this user has no home folder; set HOME or XDG_CACHE_HOME") from None
     return root / "lcx_fast" / "plans"
 
 
@@ -73,6 +80,9 @@ class PlanCache:
     Args:
         folder: made when first written to, with mode 0700; None for ``default_folder()``.
         max_bytes: the plans longest unused are removed beyond this.
+
+    Raises:
+        EngineError: if there is no default folder.
     """
 
     def __init__(self, folder: Path | None = None, *, max_bytes: int = DEFAULT_MAX_BYTES) -> None:

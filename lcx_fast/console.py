@@ -1,0 +1,42 @@
+"""What the command does with its standard streams: they may be closed, full, or unable to show a name."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from pathlib import Path
+
+
+def prepare_standard_streams() -> None:
+    """Make the three streams safe to use, whatever the caller left of them.
+
+    A closed one leads to the null device: its number would else go to the next file that is opened, and printing to
+    it would land there. Characters that an encoding lacks are escaped and stop nothing.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
+    nowhere = Path(os.devnull)
+    sys.stdout = sys.stdout or nowhere.open("w")
+    sys.stderr = sys.stderr or nowhere.open("w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def complain(message: str) -> None:
+    """One line on standard error; where that cannot be written either, the exit code must do."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr)
+
+
+def printable(text: str) -> str:
+    """The text in one line that a terminal shows as it is: control characters and broken ones are escaped.
+
+    File names may hold anything: line breaks, a terminal's commands, bytes that are no characters.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
