@@ -69,11 +69,13 @@ def run(arguments: argparse.Namespace) -> int:
     from .engines.build import build_plan, plan_key, resolve_precision
     from .engines.plan_cache import PlanCache
     from .engines.tensorrt_package import find_package
-    from .files import write_bytes
+    from .files import check_file_name, write_bytes
 
     if arguments.precision not in PRECISIONS:
         raise InvalidArgument(f"--precision {arguments.precision!r}; accepted: {', '.join(PRECISIONS)}")
     precision = resolve_precision(arguments.precision)
+    if arguments.out is not None:
+        check_file_name(arguments.out)
     path = model_path(arguments.model)
     model = read_model_spec(path).at_precision(precision).path
     target = _target(arguments)

@@ -165,6 +165,8 @@ def test_the_command_writes_a_bare_plan(model, module, caches, driver, monkeypat
         (["--compute-capability", "nine"], 2, "needed: major.minor"),
         (["--compute-capability", "8.9", "--device", "0"], 2, "one of them"),
         (["--precision", "fp64"], 2, "accepted: auto, fp32"),
+        (["--compute-capability", "8.9", "--out", "."], 2, ". is a folder"),
+        (["--compute-capability", "8.9", "--out", "/no/such/folder/a.plan"], 2, "no folder /no/such/folder"),
     ],
 )
 def test_errors_are_one_line(arguments, code, says, model, module, caches, monkeypatch, capsys):
