@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .dicom.spacing import user_spacing
-from .errors import DicomError, InvalidArgument, LcxError
+from .errors import DeviceError, DicomError, InvalidArgument, LcxError
 from .images import read_mammogram
 from .mammogram import Mammogram
 from .pipeline import Detector, ImageReport
@@ -35,26 +37,69 @@ class Result:
 def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
     """The image files among these paths, folders searched to the bottom, in order, each once.
 
+    What may be an image but cannot be looked at (a link to nowhere, a folder closed to this user) is among them, so
+    that its error is told when it is read.
+
     Raises:
         InvalidArgument: if a path does not exist or a folder holds no image.
     """
     found: dict[Path, None] = {}
     for path in paths:
-        if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and _may_be_image(p, path))
+        mode = _mode(path)
+        if mode is None and not _is_closed(path):
+            raise InvalidArgument(f"{path}: no such file or folder")
+        if mode is not None and stat.S_ISDIR(mode):
+            inside = sorted(_images_in(path))
             if not inside:
                 raise InvalidArgument(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
             found.update(dict.fromkeys(inside))
-        elif path.exists():
-            found[path] = None
         else:
-            raise InvalidArgument(f"{path}: no such file or folder")
+            found[path] = None
     return tuple(found)
 
 
-def _may_be_image(path: Path, folder: Path) -> bool:
-    if any(part.startswith(".") for part in path.relative_to(folder).parts):
-        return False
+def _images_in(folder: Path) -> Iterator[Path]:
+    """The images of a folder and of those in it, links to folders included, each folder once."""
+    closed: list[Path] = []
+    seen: set[tuple[int, int] | None] = set()
+    walk = os.walk(folder, onerror=lambda error: closed.append(Path(error.filename)), followlinks=True)
+    for root, folders, files in walk:
+        here = Path(root)
+        identity = _identity(here)
+        # In place: what is taken out is not gone into. A hidden folder is left out, a link in a circle ends here.
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and identity not in seen)
+        if identity in seen:
+            continue
+        seen.add(identity)
+        for name in files:
+            path = here / name
+            mode = _mode(path)
+            # Pipes and devices are no images; what cannot be asked claims to be one by its name.
+            if not name.startswith(".") and (mode is None or stat.S_ISREG(mode)) and _may_be_image(path):
+                yield path
+    yield from closed
+
+
+def _mode(path: Path) -> int | None:
+    """Kind and rights of a file; None if they cannot be had."""
+    try:
+        return path.stat().st_mode
+    except OSError:
+        return None
+
+
+def _is_closed(path: Path) -> bool:
+    """Whether nobody may tell us if it is there."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _may_be_image(path: Path) -> bool:
     if path.suffix and path.suffix.lower() not in SUFFIXES:
         return False
     try:
@@ -163,6 +208,8 @@ def _infer(detector: Detector, path: Path, read: Future[tuple[Mammogram, float]]
         return Result(path, _with_read_time(detector.infer(mammogram), seconds), None)
     except (DicomError, InvalidArgument) as error:
         return Result(path, None, error)
+    except MemoryError:
+        return Result(path, None, DeviceError("not enough memory for this image"))
 
 
 def _written(result: Result, out: Path | None, name: str, formats: Sequence[str]) -> Result:
@@ -173,6 +220,8 @@ def _written(result: Result, out: Path | None, name: str, formats: Sequence[str]
         return replace(result, written=write_results(result.report, out, name, formats))
     except (DicomError, InvalidArgument) as error:
         return replace(result, error=error)
+    except MemoryError:
+        return replace(result, error=DeviceError("not enough memory for the results"))
 
 
 def _read(path: Path, pixel_spacing_mm: float | None) -> tuple[Mammogram, float]:

@@ -182,6 +182,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (DeviceError, EngineError) as error:
         complain(printable(f"lcx-fast: {error}"))
         return EXIT_ENGINE
+    except MemoryError:
+        complain("lcx-fast: not enough memory")
+        return EXIT_ENGINE
     except LcxError as error:
         complain(printable(f"lcx-fast: {error}"))
         return EXIT_BAD_INPUT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import dicom_files
@@ -9,8 +10,8 @@ import pytest
 from models import TILE, write_brightness_model
 
 from lcx_fast import load_model
-from lcx_fast.batch import infer_files
-from lcx_fast.errors import EngineError, LcxError
+from lcx_fast.batch import find_images, infer_files
+from lcx_fast.errors import DeviceError, EngineError, LcxError
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,63 @@ def test_writing_overlaps_the_next_inference(detector, paths, tmp_path, monkeypa
 
 def test_no_files_give_no_results(detector):
     assert list(infer_files(detector, [], out=None)) == []
+
+
+def test_what_a_folder_holds_is_found_through_links_once_and_what_cannot_be_read_is_told(detector, paths, tmp_path):
+    folder, elsewhere = tmp_path / "links", tmp_path / "elsewhere"
+    for made in (folder / "sub", folder / ".hidden", elsewhere):
+        made.mkdir(parents=True)
+    paths[0].rename(folder / "sub" / "film0.dcm")
+    paths[1].rename(elsewhere / "film1.dcm")
+    paths[2].rename(folder / ".hidden" / "film2.dcm")
+    (folder / "study").symlink_to(elsewhere)
+    (folder / "film3.dcm").symlink_to(paths[3])
+    (folder / "sub" / "circle").symlink_to(folder)
+    (folder / "broken.dcm").symlink_to("nowhere")
+    (folder / "broken.txt").symlink_to("nowhere")
+    os.mkfifo(folder / "pipe.dcm")
+    found = find_images([folder])
+    names = ["broken.dcm", "film3.dcm", "study/film1.dcm", "sub/film0.dcm"]
+    assert [str(path.relative_to(folder)) for path in found] == names
+    results = list(infer_files(detector, found, out=None))
+    assert [result.error is None for result in results] == [False, True, True, True]
+    assert str(results[0].error) == f"no such file: {folder / 'broken.dcm'}"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_is_closed_to_us_is_told_and_stops_nothing(detector, paths, tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    paths[0].rename(closed / "film0.dcm")
+    paths[1].chmod(0)
+    closed.chmod(0)
+    try:
+        for given in ([tmp_path], [closed / "film0.dcm", *paths[1:]]):
+            found = find_images(given)
+            errors = [result.error for result in infer_files(detector, found, out=None)]
+            assert len(errors) == 4
+            assert [str(error) for error in errors if error] == [
+                f"cannot read {path}: Permission denied" for path in (found[0], paths[1])
+            ]
+    finally:
+        closed.chmod(0o700)
+
+
+def test_a_film_too_large_for_the_memory_stops_no_other(detector, paths, tmp_path, monkeypatch):
+    infer = type(detector).infer
+
+    def short_of_memory(self, source, **options):
+        if source.shape[0] == TILE + 1:
+            raise MemoryError
+        return infer(self, source, **options)
+
+    def written(report, *_):
+        if report.mammogram.shape[0] == TILE + 2:
+            raise MemoryError
+        return ()
+
+    monkeypatch.setattr(type(detector), "infer", short_of_memory)
+    monkeypatch.setattr("lcx_fast.batch.write_results", written)
+    errors = [result.error for result in infer_files(detector, paths, out=tmp_path / "out")]
+    assert [type(error) for error in errors] == [type(None), DeviceError, DeviceError, type(None)]
+    assert str(errors[1]) == "not enough memory for this image"

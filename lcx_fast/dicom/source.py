@@ -10,6 +10,9 @@ from .. import _core
 from ..errors import InvalidArgument
 from .limits import MAX_FILE_BYTES
 
+#: Bytes read at a time where a size is not known.
+_PIECE = 1 << 20
+
 BytesSource = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 
@@ -44,13 +47,17 @@ def load_bytes(source: BytesSource) -> tuple[memoryview, str]:
 def _load_path(path: Path) -> tuple[memoryview, str]:
     try:
         if path.is_dir():
+            next(path.iterdir(), None)  # one that is closed to us is told as such
             raise InvalidArgument(f"{path} is a folder; a single file is accepted")
         with path.open("rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size > MAX_FILE_BYTES:
                 raise InvalidArgument(f"{path} has {size} bytes; at most {MAX_FILE_BYTES} are accepted")
             data = _core.read_bytes(file.fileno(), size)
-            if rest := file.read():  # what was appended meanwhile; all of a pipe, which has no size
+            rest = bytearray()  # what was appended meanwhile; all of a pipe or a device, which have no size
+            while len(data) + len(rest) <= MAX_FILE_BYTES and (piece := file.read(_PIECE)):
+                rest += piece
+            if rest:
                 data = memoryview(bytes(data) + rest)
     except FileNotFoundError:
         raise InvalidArgument(f"no such file: {path}") from None

@@ -84,13 +84,15 @@ def import_onnxruntime() -> Any:
     events off afterwards does not stop the first report. Whoever loads ONNX Runtime before us decides for themselves.
 
     Raises:
-        EngineError: if it is not installed.
+        EngineError: if it is not installed, or cannot be loaded.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise EngineError("ONNX Runtime is not installed; `pip install onnxruntime`") from error
+    except ImportError as error:
+        raise EngineError(f"ONNX Runtime cannot be loaded: {_one_line(error)}") from error
     onnxruntime.disable_telemetry_events()
     return onnxruntime
 
