@@ -5,14 +5,15 @@ Everything else is carried over as it stands. Numbers are those of onnx.proto3.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidArgument
+from .errors import InvalidArgument, LcxError
 from .onnx_file import BYTES, VARINT, Field, decode_fields, encode_fields
 
 MODEL_IR_VERSION, MODEL_GRAPH, MODEL_OPSET = 1, 7, 8
@@ -107,29 +108,47 @@ class Tensor:
         return np.frombuffer(self.raw, "<f4").reshape(self.shape)
 
 
+@contextlib.contextmanager
+def refusing_damage(model: Path) -> Iterator[None]:
+    """What in here finds bytes that are no message, at whatever depth, refuses the file.
+
+    Raises:
+        InvalidArgument: in their place.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InvalidArgument(f"model {model}: cannot be read ({error.strerror})") from error
+    except LcxError:
+        raise
+    except (ValueError, IndexError) as error:
+        raise InvalidArgument(f"model {model}: not an ONNX file, or damaged ({error or 'cut short'})") from error
+
+
 def decode_model(model: Path) -> list[Field]:
     """The fields of an ONNX file.
 
     Raises:
         InvalidArgument: if it is none.
     """
-    try:
+    with refusing_damage(model):
         return decode_fields(model.read_bytes())
-    except OSError as error:
-        raise InvalidArgument(f"model {model}: cannot be read ({error.strerror})") from error
-    except (ValueError, IndexError) as error:
-        raise InvalidArgument(f"model {model}: not an ONNX file ({error or 'cut short'})") from error
 
 
 def operators(model: Path) -> frozenset[str]:
-    """The operators a model uses."""
-    return frozenset(
-        Node(as_bytes(v)).operator
-        for number, _, graph in decode_model(model)
-        if number == MODEL_GRAPH
-        for n, _, v in decode_fields(as_bytes(graph))
-        if n == GRAPH_NODE
-    )
+    """The operators a model uses.
+
+    Raises:
+        InvalidArgument: if the file cannot be read.
+    """
+    with refusing_damage(model):
+        return frozenset(
+            Node(as_bytes(v)).operator
+            for number, _, graph in decode_model(model)
+            if number == MODEL_GRAPH
+            for n, _, v in decode_fields(as_bytes(graph))
+            if n == GRAPH_NODE
+        )
 
 
 def expand_weights(fields: Iterable[Field]) -> list[Field]:

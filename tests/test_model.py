@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import numpy as np
 import onnx
@@ -10,8 +11,10 @@ import pytest
 from models import METADATA, TILE, write_brightness_model
 
 import lcx_fast
-from lcx_fast import DeviceError, EngineError, InvalidArgument, Unsupported
+from lcx_fast import DeviceError, EngineError, InvalidArgument, LcxError, Unsupported, _core
 from lcx_fast.engines import choose_engine
+from lcx_fast.engines.build import typed_model
+from lcx_fast.engines.engine import cpu_content
 from lcx_fast.model import bundled_models, model_path, read_model_spec
 from lcx_fast.onnx_file import read_onnx
 
@@ -164,3 +167,27 @@ def test_a_wrong_library_or_model_is_an_engine_error(model, tmp_path):
     for bad in (b"text", b"", model.read_bytes()[:-9]):
         with pytest.raises(EngineError, match="OpenVINO could not read the model"):
             _core.OpenVinoEngine(library_path=str(find_library()), model=bad, precision="f32", threads=1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_damage_anywhere_in_a_file_is_one_of_our_errors(tmp_path, precision):
+    whole = model_path(None).read_bytes()
+    names = [found.start() for found in re.finditer(rb"[a-z_./]{6,}", whole)]
+    path, random = tmp_path / "damaged.onnx", np.random.default_rng(5)
+    refused = 0
+    for _ in range(12):
+        content = bytearray(whole)
+        for at in random.choice(names, 3):  # beside names, where messages begin and end
+            content[at + random.integers(-8, 8)] = random.integers(256)
+        path.write_bytes(content)
+        for read in (cpu_content, typed_model):
+            try:
+                read(path, precision)
+            except LcxError as error:
+                refused += isinstance(error, InvalidArgument) and "damaged.onnx: not an ONNX file" in str(error)
+    assert refused >= 4
+
+
+def test_an_error_of_the_core_may_quote_what_is_no_text():
+    with pytest.raises(EngineError, match="no\ufffdsuch"):
+        _core.OpenVinoEngine(library_path=b"/no\xffsuch.so", model=b"", precision="f32", threads=1)

@@ -2,6 +2,8 @@
 
 #include <pybind11/pybind11.h>
 
+#include <string_view>
+
 #include "bindings/bindings.hpp"
 #include "bindings/device_array.hpp"
 #include "core/device_memory.hpp"
@@ -43,7 +45,11 @@ PYBIND11_MODULE(LCX_MODULE_NAME, module) {
       if (pointer) std::rethrow_exception(pointer);
     } catch (const lcx::Error& error) {
       const py::object type = py::module_::import("lcx_fast.errors").attr(class_name(error.code()));
-      PyErr_SetString(type.ptr(), error.what());
+      // What other libraries say of a damaged file may quote bytes of it that are no text.
+      const std::string_view what = error.what();
+      const auto size = static_cast<py::ssize_t>(what.size());
+      const auto text = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(what.data(), size, "replace"));
+      PyErr_SetObject(type.ptr(), text.ptr());
     }
   });
   module.def("release_memory", &lcx::release_kept_memory, "Unmaps what is kept for results; see lcx_fast.ops.");

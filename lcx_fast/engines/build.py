@@ -12,7 +12,7 @@ from ..errors import DeviceError, EngineError, InvalidArgument, Unsupported
 from ..model import check_has_int8, is_quantised, read_model_spec
 from ..onnx_file import encode_fields
 from ..onnx_int8 import to_int8
-from ..onnx_parts import decode_model, expand_weights
+from ..onnx_parts import decode_model, expand_weights, refusing_damage
 from ..onnx_precision import in_half_precision, to_half_precision
 from .cuda_driver import Gpu, find_gpu
 from .engine import Precision
@@ -94,13 +94,14 @@ def typed_model(model: Path, precision: Precision) -> bytes:
     """
     if is_quantised(model):
         raise Unsupported(f"{model.name} is quantised already; TensorRT gets int8 from a float model with ranges")
-    if precision == "int8":
-        quantisation = check_has_int8(read_model_spec(model))
-        # What is not quantised runs in fp16: in fp32 it would take longer than all of it does in fp16.
-        return in_half_precision(to_int8(decode_model(model), quantisation, "symmetric"), "fp16")
-    if precision == "fp32":
-        return encode_fields(expand_weights(decode_model(model)))
-    return to_half_precision(model, precision)
+    with refusing_damage(model):
+        if precision == "int8":
+            quantisation = check_has_int8(read_model_spec(model))
+            # What is not quantised runs in fp16: in fp32 it would take longer than all of it does in fp16.
+            return in_half_precision(to_int8(decode_model(model), quantisation, "symmetric"), "fp16")
+        if precision == "fp32":
+            return encode_fields(expand_weights(decode_model(model)))
+        return to_half_precision(model, precision)
 
 
 def build_plan(

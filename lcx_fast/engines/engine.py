@@ -12,7 +12,7 @@ from ..errors import Unsupported
 from ..model import check_has_int8, is_quantised, read_model_spec
 from ..onnx_file import encode_fields
 from ..onnx_int8 import to_int8
-from ..onnx_parts import decode_model
+from ..onnx_parts import decode_model, refusing_damage
 
 Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
@@ -42,7 +42,8 @@ def cpu_content(model: Path, precision: str) -> ModelContent:
     if precision != "int8" or quantised:
         return ModelContent(model.read_bytes(), quantised)
     quantisation = check_has_int8(read_model_spec(model))
-    return ModelContent(encode_fields(to_int8(decode_model(model), quantisation, "unsigned")), True)
+    with refusing_damage(model):
+        return ModelContent(encode_fields(to_int8(decode_model(model), quantisation, "unsigned")), True)
 
 
 class Engine(Protocol):
