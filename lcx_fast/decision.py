@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from .errors import InvalidArgument
@@ -71,7 +70,7 @@ class OperatingPoint:
     name: str
     image_score: float
     lesion_score: float
-    measured: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    measured: Mapping[str, float] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def choose_operating_point(
     Raises:
         InvalidArgument: if the model has no such point.
     """
-    name = default if wanted is None else wanted.replace("-", "_").lower()
+    name = default if wanted is None else str(wanted).replace("-", "_").lower()
     if name is None or name == ALL_CANDIDATES:
         return None
     if name not in points:
@@ -150,7 +149,7 @@ def parse_operating_points(document: Mapping[str, Any]) -> dict[str, OperatingPo
         if not (0.0 <= image <= 1.0 and 0.0 <= lesion <= 1.0):
             raise ValueError(f"operating point {name}: image_score {image}, lesion_score {lesion}")
         measured = {key: float(value) for key, value in entry.get("measured", {}).items()}
-        points[name] = OperatingPoint(name, image, lesion, MappingProxyType(measured))
+        points[name] = OperatingPoint(name, image, lesion, measured)
     default = document.get("default_operating_point")
     if default is not None and default not in points:
         raise ValueError(f"default_operating_point {default!r} is not among the operating points")

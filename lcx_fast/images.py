@@ -86,15 +86,19 @@ def read_image(source: BytesSource, *, pixel_spacing_mm: UserSpacing | None = No
 
 
 def as_pixels(array: Any) -> NDArray[Any]:
-    """An array as the pixels of a ``Mammogram``; copies only to convert.
+    """An array as the pixels of a ``Mammogram``; copies only to convert, and what is not aligned.
 
     Args:
         array: [H, W], any real numeric type; uint8, uint16, int16, float32 are kept, others become float32.
 
     Raises:
-        InvalidArgument: if it is not 2-D, empty, not numeric, too large, or not finite.
+        InvalidArgument: if it is not 2-D, empty, not numeric, too large, not finite, or has masked values.
     """
+    if np.ma.isMaskedArray(array) and np.ma.is_masked(array):
+        raise InvalidArgument("the array has masked values; fill them first: array.filled(0)")
     pixels = np.asarray(array)
+    if not pixels.flags.aligned:
+        pixels = pixels.copy()
     if pixels.ndim != 2 or 0 in pixels.shape:
         raise InvalidArgument(f"a mammogram is a non-empty 2-D array; got {pixels.shape}")
     _check_size(*pixels.shape)

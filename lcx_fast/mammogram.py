@@ -17,6 +17,8 @@ SpacingSource = Literal["PixelSpacing", "ImagerPixelSpacing", "user", "nominal"]
 #: Long side in mm that an image without any spacing is counted as (a 24 cm film).
 NOMINAL_LONG_SIDE_MM = 240.0
 
+MIN_SPACING_MM, MAX_SPACING_MM = 1e-3, 10.0
+
 PIXEL_DTYPES = (np.uint8, np.uint16, np.int16, np.float32)
 
 
@@ -30,7 +32,7 @@ class PixelSpacing:
 
     def __post_init__(self) -> None:
         for value in (self.row_mm, self.column_mm):
-            if not (np.isfinite(value) and 1e-3 <= value <= 10.0):
+            if not (np.isfinite(value) and MIN_SPACING_MM <= value <= MAX_SPACING_MM):
                 raise InvalidArgument(f"pixel spacing {value!r} mm is outside 0.001 to 10 mm")
 
     @property
@@ -45,9 +47,13 @@ class FileDigest:
     Until then the bytes are kept; a view of them holds an uncompressed film's pixels anyway.
     """
 
-    def __init__(self, data: memoryview) -> None:
-        self._data: memoryview | None = data
-        self._hexadecimal = ""
+    def __init__(self, data: memoryview | None, hexadecimal: str = "") -> None:
+        self._data = data
+        self._hexadecimal = hexadecimal
+
+    def __reduce__(self) -> tuple[type[FileDigest], tuple[None, str]]:
+        """Pickled and copied as what it comes to; the file's bytes stay here."""
+        return FileDigest, (None, self.hexdigest())
 
     def hexdigest(self) -> str:
         """In hexadecimal; two threads that ask at once may both compute it."""
@@ -112,6 +118,14 @@ class Mammogram:
 
 
 def nominal_spacing(shape: tuple[int, int]) -> PixelSpacing:
-    """The spacing an image of this shape counts as when nothing is known: its long side is 240 mm."""
+    """The spacing an image of this shape counts as when nothing is known: its long side is 240 mm.
+
+    Raises:
+        InvalidArgument: if that is no spacing of a mammogram: the image is far too small or too large.
+    """
     millimetres = NOMINAL_LONG_SIDE_MM / max(shape)
+    if not MIN_SPACING_MM <= millimetres <= MAX_SPACING_MM:
+        raise InvalidArgument(
+            f"{shape[0]} x {shape[1]} pixels of unknown spacing cannot count as a film of 240 mm; give pixel_spacing_mm"
+        )
     return PixelSpacing(millimetres, millimetres, "nominal")

@@ -322,7 +322,9 @@ def region_props(
     if count is None:
         if not isinstance(labels, np.ndarray) and hasattr(labels, "__cuda_array_interface__"):
             raise InvalidArgument("labels are on a GPU; pass their count too, which label_components returns")
-        count = int(np.max(labels, initial=0))
+        found = np.asarray(labels)
+        # What are no labels is refused below, in the words for any wrong array.
+        count = int(found.max(initial=0)) if found.dtype.kind in "iu" else 0
     return RegionProps(**_core.region_props(labels, values, count=count, stream=stream))
 
 
@@ -350,7 +352,11 @@ def fill_polygons(polygons: Sequence[NDArray[Any]], shape: tuple[int, int]) -> N
     Returns:
         int32 [M, 3]: the runs (y, x_begin, x_end), half-open, in raster order.
     """
-    arrays = [np.asarray(p, np.float64).reshape(-1, 2) for p in polygons]
+    arrays = [np.asarray(p, np.float64) for p in polygons]
+    for k, points in enumerate(arrays):
+        if points.size and (points.ndim != 2 or points.shape[1] != 2):
+            raise InvalidArgument(f"polygon {k} is {list(points.shape)}; needed: [K, 2] points (y, x)")
+    arrays = [points.reshape(-1, 2) for points in arrays]
     points = np.concatenate(arrays) if arrays else np.zeros((0, 2))
     offsets = np.cumsum([0, *map(len, arrays)], dtype=np.int64)
     return _core.fill_polygons(points, offsets, height=shape[0], width=shape[1])

@@ -189,6 +189,9 @@ class Detector:
                 f"model {spec.name}: its output is {engine.output_shape}; its metadata names {', '.join(spec.outputs)}"
             )
 
+    def __reduce__(self) -> str:
+        raise TypeError("a Detector cannot be pickled or copied; call load_model in each process")
+
     def __repr__(self) -> str:
         info = self.engine_info
         return f"Detector({self.spec.name} {self.spec.version}, {info.name} {info.precision} on {info.device})"
@@ -279,6 +282,8 @@ class Detector:
         """
         if streams < 1:
             raise InvalidArgument(f"streams {streams}; at least 1")
+        if isinstance(sources, str | bytes):
+            raise InvalidArgument("sources is a single one; give a list, or use infer")
         return map_in_order(partial(self.infer, pixel_spacing_mm=pixel_spacing_mm), sources, workers=streams)
 
     def _probabilities(

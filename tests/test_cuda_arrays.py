@@ -114,6 +114,8 @@ def test_what_does_not_fit_is_refused(emulated):
         ops.label_components(FakeCudaArray(MASK.astype(np.float32)))
     with pytest.raises(InvalidArgument, match="mask has 1 axes; needed: 2"):
         ops.label_components(FakeCudaArray(MASK[0]))
+    with pytest.raises(InvalidArgument, match="stream -1 is no handle"):
+        ops.label_components(np.zeros((2, 2), bool), stream=-1)
     with pytest.raises(InvalidArgument, match="stream is a str"):
         ops.label_components(FakeCudaArray(MASK), stream="fast")
     broken = FakeCudaArray(MASK)

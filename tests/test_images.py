@@ -166,6 +166,15 @@ def test_byte_swapped_and_strided_arrays() -> None:
     assert read_mammogram(swapped).pixels.dtype == np.uint16
     assert np.array_equal(read_mammogram(swapped).pixels, GREY16)
     assert np.array_equal(read_mammogram(GREY16[::-1, ::2]).pixels, GREY16[::-1, ::2])
+    askew = np.frombuffer(b"\0" + GREY16.tobytes(), np.uint8)[1:].view(np.uint16).reshape(GREY16.shape)
+    assert not askew.flags.aligned and read_mammogram(askew).pixels.flags.aligned
+    assert np.array_equal(read_mammogram(askew).pixels, GREY16)
+
+
+def test_an_image_too_small_to_be_a_film_needs_a_spacing() -> None:
+    with pytest.raises(InvalidArgument, match=r"1 x 3 pixels of unknown spacing .*give pixel_spacing_mm"):
+        read_mammogram(np.zeros((1, 3)))
+    assert read_mammogram(np.zeros((1, 3)), pixel_spacing_mm=0.1).shape == (1, 3)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +189,8 @@ def test_byte_swapped_and_strided_arrays() -> None:
         np.full((5, 5), np.inf, np.float32),
         np.full((5, 5), 1e300),
         np.broadcast_to(np.uint8(1), (40000, 2)),
+        np.ma.masked_equal(np.array([[1, 2]] * 30), 2),
+        np.zeros((1, 1)),
     ),
 )
 def test_unusable_arrays_are_refused(array: NDArray[Any]) -> None:

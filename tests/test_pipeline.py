@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import io
 import json
+import pickle
 import threading
 from dataclasses import replace
 
@@ -14,6 +17,8 @@ from models import METADATA, breast_image, write_brightness_model
 
 import lcx_fast
 from lcx_fast import InvalidArgument, Mammogram, PixelSpacing
+from lcx_fast.decision import OperatingPoint
+from lcx_fast.engines import SkippedEngine
 from lcx_fast.scoring import image_score
 
 
@@ -141,6 +146,47 @@ def test_probability_map_at_the_source(detector):
     overlap = (mask & (full >= 0.5)).sum() / (mask | (full >= 0.5)).sum()
     assert overlap > 0.95
     assert np.asarray(report.probability_map).shape == report.probability_map.shape
+
+
+def test_reports_can_be_pickled_and_copied_and_a_detector_says_why_not(detector, tmp_path):
+    film = tmp_path / "film.dcm"
+    film.write_bytes(dicom_files.make_file(breast_image()))
+    point = OperatingPoint("balanced", 0.5, 0.5, {"sensitivity": 0.9})
+    report = replace(infer(detector, film), model=replace(detector.spec, operating_points={"balanced": point}))
+    skipped = (SkippedEngine("tensorrt", "cuda", "its plan is being built", pending=threading.Lock()),)
+    report = replace(report, engine=replace(report.engine, skipped=skipped))
+    for again in (pickle.loads(pickle.dumps(report)), copy.deepcopy(report)):
+        assert again.to_dict()["image"] == report.to_dict()["image"]
+        assert again.to_dict()["lesions"] == report.to_dict()["lesions"]
+        assert again.mammogram.sha256 == hashlib.sha256(film.read_bytes()).hexdigest()
+        np.testing.assert_array_equal(again.mammogram.pixels, report.mammogram.pixels)
+        np.testing.assert_array_equal(again.lesions[0].mask(), report.lesions[0].mask())
+        assert again.model.operating_points == {"balanced": point} and again.engine == report.engine
+    for duplicate in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match="call load_model in each process"):
+            duplicate(detector)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"threads": -1}, "threads -1; accepted: 0"),
+        ({"threads": 1.5}, "threads 1.5"),
+        ({"threads": 2**40}, "to 1024"),
+        ({"device": None}, "device None; accepted"),
+        ({"operating_point": 3}, "operating point 3"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(detector, wrong, says):
+    with pytest.raises(InvalidArgument, match=says):
+        lcx_fast.load_model(detector.spec.path, **wrong)
+    assert lcx_fast.load_model(detector.spec.path, threads=np.int64(1)).engine_info.device == "cpu"
+
+
+def test_one_source_is_not_taken_for_many(detector):
+    for source in ("film.dcm", b"DICM"):
+        with pytest.raises(InvalidArgument, match="give a list"):
+            detector.infer_many(source)
 
 
 def test_many_threads_share_one_detector(detector):

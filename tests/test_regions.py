@@ -358,6 +358,12 @@ def test_arguments_are_checked():
         ops.region_props(np.full((2, 2), 3, np.int32), count=2)
     with pytest.raises(InvalidArgument, match="not finite"):
         ops.fill_polygons([np.array([[0, 0], [1, np.nan], [1, 1]])], (4, 4))
+    for points in (np.zeros((2, 3)), np.zeros((3, 3)), np.zeros(4), np.zeros((1, 2, 2))):
+        with pytest.raises(InvalidArgument, match=r"polygon 1 is \[.*; needed: \[K, 2\]"):
+            ops.fill_polygons([np.zeros((3, 2)), points], (4, 4))
+    for labels in (None, "labels", np.zeros((2, 2), bool), np.full((2, 2), np.nan), np.zeros((2, 2), complex)):
+        with pytest.raises(InvalidArgument, match="labels is "):
+            ops.region_props(labels)
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0)])

@@ -32,7 +32,12 @@ std::optional<Stream> named_stream(const py::object& stream) {
   require_argument(py::isinstance<py::int_>(handle), "stream is a ",
                    py::str(py::type::of(stream).attr("__name__")).cast<std::string>(),
                    "; accepted: a handle, or an object with .ptr or .cuda_stream");
-  return stream_of_handle(handle.cast<std::uintptr_t>());
+  const std::uintptr_t value = PyLong_AsSize_t(handle.ptr());
+  if (PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    throw Error(ErrorCode::kInvalidArgument, "stream " + py::str(handle).cast<std::string>() + " is no handle");
+  }
+  return stream_of_handle(value);
 }
 
 /// The stream that an array's library would use now. Torch names none in its interface, and its streams do not wait for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 
 from ..errors import DeviceError, EngineError, InvalidArgument, LcxError
@@ -26,6 +27,10 @@ class SkippedEngine:
     device: str
     reason: str
     pending: PendingEngine | None = field(default=None, repr=False, compare=False)
+
+    def __reduce__(self) -> tuple[type[SkippedEngine], tuple[str, str, str]]:
+        """Pickled and copied, for reports, without the build."""
+        return SkippedEngine, (self.name, self.device, self.reason)
 
     def to_dict(self) -> dict[str, str]:
         """As JSON types."""
@@ -98,6 +103,7 @@ CANDIDATES: tuple[tuple[str, str, Callable[[EngineRequest], Engine]], ...] = (
 
 DEVICES = ("auto", "cpu", "cuda")
 ENGINES = ("auto", "tensorrt", "openvino", "onnxruntime")
+MAX_THREADS = 1024
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8")
 
 
@@ -107,7 +113,7 @@ def parse_device(device: str) -> tuple[str, int]:
     Raises:
         InvalidArgument: for anything but ``DEVICES`` and ``"cuda:N"``.
     """
-    kind, colon, index = device.partition(":")
+    kind, colon, index = str(device).partition(":")
     if kind not in DEVICES or (colon and (kind != "cuda" or not index.isdecimal())):
         raise InvalidArgument(f"device {device!r}; accepted: {', '.join(DEVICES)}, cuda:N")
     return kind, int(index or 0)
@@ -139,6 +145,8 @@ def choose_engine(
     for name, value, accepted in (("precision", precision, PRECISIONS), ("engine", engine, ENGINES)):
         if value not in accepted:
             raise InvalidArgument(f"{name} {value!r}; accepted: {', '.join(accepted)}")
+    if not isinstance(threads, Integral) or not 0 <= threads <= MAX_THREADS:
+        raise InvalidArgument(f"threads {threads!r}; accepted: 0 (all) to {MAX_THREADS}")
     wanted, gpu = parse_device(device)
     request = EngineRequest(model, precision, threads, gpu, may_wait=wanted == "cuda" or engine == "tensorrt")
     skipped: list[SkippedEngine] = []
