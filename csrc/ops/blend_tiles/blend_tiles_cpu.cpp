@@ -19,14 +19,11 @@ void blend_tiles(TensorView<const float, 4> tiles, const TileGrid& grid, TileWei
                                       {tiles.strides[1], tiles.strides[2], tiles.strides[3]}, tiles.device);
   };
   parallel_for(grid.shape[0], 64, threads, [&](std::int64_t begin, std::int64_t end) {
-    const KeptMemory memory = blender.make_memory(1, 1);
-    const TileBlender::Pending pending = blender.pending_row(memory, 1, 0, 1, 0);
+    const TileBlender::Pending pending = blender.make_pending(1, 1);
     blender.clear_uncovered(begin, end);
     for (std::int64_t y = begin; y < end; ++y) {
-      const auto& row = blender.map_row(y);
-      for (std::int64_t n = row.first_tile; n < row.last_tile; ++n) {
-        blender.add_row(n, row, tile(n), pending);
-      }
+      const auto [first, last] = blender.tiles_of(blender.band(y));
+      for (std::int64_t n = first; n < last; ++n) blender.add_rows(n, y, y + 1, tile(n), pending);
     }
     end_streaming();
     blender.clear_outside(mask, begin, end);

@@ -2,11 +2,13 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/kept_memory.hpp"
-#include "core/stream_row.hpp"
 #include "ops/blend_tiles/blend_tiles.hpp"
+#include "ops/blend_tiles/tile_pattern.hpp"
 
 namespace lcx::cpu {
 
@@ -37,35 +39,35 @@ class TileBlender {
   /// Adds tile n, [C, th, tw], dense rows. Tiles are added once each, n ascending.
   void add(std::int64_t n, TensorView<const float, 3> tile);
 
-  /// What the tiles that reach map row y have in common.
-  struct MapRow {
-    std::int64_t y;
-    std::int64_t first_tile;  ///< tiles [first_tile, last_tile) reach it
-    std::int64_t last_tile;
-    std::size_t first_row;  ///< of tiles
+  /// Map rows that the same tiles reach.
+  struct Band {
+    std::int64_t row_begin;
+    std::int64_t row_end;
+    std::size_t first_row;  ///< rows of tiles [first_row, last_row) reach it
     std::size_t last_row;
-    float total;      ///< sum of the tile rows' weights
     bool is_uniform;  ///< whether these rows have the same columns present
   };
-  const MapRow& map_row(std::int64_t y) const { return map_rows_[static_cast<std::size_t>(y)]; }
+  const Band& band(std::int64_t y) const { return bands_[band_of_row_[static_cast<std::size_t>(y)]]; }
+  /// Tiles [first, second) reach these map rows.
+  std::pair<std::int64_t, std::int64_t> tiles_of(const Band& band) const;
 
-  /// Sums of one map row that wait for further tiles, and room for those that do not.
+  /// Sums that wait for further tiles, and room for some that do not. Those of map row y are in row y mod the number of
+  /// rows there are.
   struct Pending {
-    float* carried;  // [C, ...]: columns for the next tile of the row
-    std::int64_t carried_stride;
-    float* waiting;  // [C, gw]: for the next row of tiles
-    std::int64_t waiting_stride;
-    float* room;  // [tw + 15]
+    KeptMemory memory;
+    std::int64_t carried_rows;
+    std::int64_t waiting_rows;
+    float* carried;  // [C, carried_rows, ...]: columns for the next tile of the row
+    float* waiting;  // [C, waiting_rows, gw]: for the next row of tiles
+    float* room;
   };
-  /// Memory for the sums of so many rows that are carried over and that wait, and one of these rows in it. One of each
-  /// is enough where all tiles of a map row are added before the next row.
-  KeptMemory make_memory(std::int64_t carried_rows, std::int64_t waiting_rows) const;
-  Pending pending_row(const KeptMemory& memory, std::int64_t carried_rows, std::int64_t carried_row,
-                      std::int64_t waiting_rows, std::int64_t waiting_row) const;
+  /// One row of each is enough where all tiles of a map row are added before the next row.
+  Pending make_pending(std::int64_t carried_rows, std::int64_t waiting_rows) const;
 
-  /// Adds a map row's part of tile n, which reaches it; n ascending for each row. Rows are visible to other threads
-  /// after end_streaming().
-  void add_row(std::int64_t n, const MapRow& row, TensorView<const float, 3> tile, const Pending& pending) const;
+  /// Adds the part of tile n in map rows [row_begin, row_end), which it reaches and which are of one band; n ascending
+  /// for each row. Rows are visible to other threads after end_streaming().
+  void add_rows(std::int64_t n, std::int64_t row_begin, std::int64_t row_end, TensorView<const float, 3> tile,
+                const Pending& pending) const;
 
   /// Sets map rows [row_begin, row_end) to 0 where the mask is (Note [Mask lookup]).
   void clear_outside(TensorView<const std::uint8_t, 2> mask, std::int64_t row_begin, std::int64_t row_end) const;
@@ -76,44 +78,39 @@ class TileBlender {
  private:
   struct Tile {
     std::size_t row;
-    std::size_t column;
-    std::int64_t count;        // columns inside the grid
-    std::int64_t earlier_end;  // tile columns [0, earlier_end) are covered by an earlier tile of the same row
-    std::int64_t done_begin;  // after this tile columns [done_begin, done_end) wait for none of the row: from -15, left
-    std::int64_t done_end;    // over by the tile before, up to a line's begin before the next tile
-    std::int64_t alone_begin;   // of these [alone_begin, done_end) lie under no other tile of the row
-    std::vector<float> shares;  // [count]: column weight over the row's total
+    std::size_t place;  // in its row's pattern
   };
-  struct TileRow {
-    std::vector<float> totals;  // [gw]: sum of the present tiles' column weights
-    std::size_t pattern;        // rows with the same columns present have the same number
+  struct Row {
+    std::size_t pattern;
     std::int64_t first_tile;
   };
-
   struct ColumnRun {
     std::int64_t begin;
-    std::int64_t count;
+    std::int64_t end;
   };
 
-  MapRow make_map_row(std::int64_t y) const;
-  std::vector<ColumnRun> uncovered_columns(const MapRow& row) const;
+  void make_row(std::size_t r);
+  void make_bands();
+  const TilePattern& pattern(std::size_t row) const { return patterns_[rows_[row].pattern]; }
+  std::vector<ColumnRun> uncovered_columns(const Band& band) const;
   float row_weight(std::size_t row, std::int64_t y) const;
-  void add_tile_row(std::size_t r);
-  void put_row(const float* from, float* to, std::int64_t count) const;
-  void add_mixed_row(const Tile& tile, const MapRow& row, const float* from, float* to) const;
+  void add_mixed_row(const Tile& tile, std::int64_t y, const float* from, float* to) const;
 
   TileGrid grid_;
   TensorView<float, 3> map_;
   std::vector<float> row_weights_;     // [th]
   std::vector<float> column_weights_;  // [tw]
   std::vector<Tile> tiles_;            // [N]
-  std::vector<TileRow> rows_;
-  std::vector<MapRow> map_rows_;  // [gh]
-  bool streams_;                  // the map is too large for the cache
+  std::vector<Row> rows_;
+  std::vector<TilePattern> patterns_;
+  std::vector<Band> bands_;
+  std::vector<std::uint32_t> band_of_row_;  // [gh]
+  std::vector<float> row_totals_;           // [gh]: sum of the weights of the rows of tiles that reach it
+  bool streams_;                            // the map is too large for the cache
   std::int64_t waiting_pitch_;
   std::int64_t carried_pitch_ = 0;
-  std::int64_t waiting_rows_ = 1;  // most that wait at a time: map row y does in row y mod this
-  KeptMemory memory_;              // of tiles that come one by one
+  std::int64_t waiting_rows_ = 1;   // most that wait at a time: map row y does in row y mod this
+  std::optional<Pending> pending_;  // of tiles that come one by one
 };
 
 }  // namespace lcx::cpu
