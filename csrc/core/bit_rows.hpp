@@ -30,8 +30,10 @@ class BitRows {
 
   /// Any y and x: what lies outside is background.
   bool test(std::int64_t y, std::int64_t x) const {
-    if (y < 0 || y >= height || x < 0 || x >= width) return false;
-    return (row(y)[x >> 6] >> (x & 63)) & 1U;
+    // As unsigned numbers, negative ones are larger than any size.
+    const bool is_inside = static_cast<std::uint64_t>(y) < static_cast<std::uint64_t>(height) &&
+                           static_cast<std::uint64_t>(x) < static_cast<std::uint64_t>(width);
+    return is_inside && ((row(y)[x >> 6] >> (x & 63)) & 1U) != 0;
   }
 
   std::int64_t height;

@@ -1,8 +1,7 @@
 #include "core/region_statistics.hpp"
 
-#include <algorithm>
 #include <array>
-#include <functional>
+#include <cstring>
 #include <limits>
 
 #include "core/select.hpp"
@@ -11,13 +10,10 @@
 namespace lcx {
 namespace {
 
-// Up to here a partial sort of a copy is the quicker way to the highest tenth.
-constexpr std::size_t kFew = 256;
-// And up to so many of the highest are kept in order as they come.
-constexpr std::size_t kFewest = 8;
+// Up to so many of the highest are kept in order as they come; more are found by their rank.
+constexpr std::size_t kFewest = 10;
 
-// Sums of all values and of those above `limit`, and how many those are. Lanes are kept apart because the compiler may
-// not reorder a floating-point sum.
+// Sums of all values and of those above `limit`, and how many those are.
 struct Sums {
   double all = 0.0;
   double above = 0.0;
@@ -25,28 +21,32 @@ struct Sums {
 };
 
 LCX_SIMD_CLONES void add_up(const float* values, std::int64_t count, float limit, Sums& sums) {
-  constexpr int kLanes = 16;
-  double all[kLanes] = {};
-  double above[kLanes] = {};
-  std::int64_t counts[kLanes] = {};
+  DoubleLanes all[2] = {};
+  DoubleLanes above[2] = {};
+  IntLanes counts = {};
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float value = values[i + lane];
-      const bool counts_too = value > limit;
-      all[lane] += static_cast<double>(value);
-      above[lane] += static_cast<double>(counts_too ? value : 0.0F);
-      counts[lane] += counts_too ? 1 : 0;
+    FloatLanes value;
+    std::memcpy(&value, values + i, sizeof(value));
+    const IntLanes is_above = value > limit;
+    const FloatLanes high = is_above ? value : FloatLanes{};
+    counts -= is_above;  // true is -1
+    for (int half = 0; half < 2; ++half) {
+      HalfFloatLanes part;
+      std::memcpy(&part, reinterpret_cast<const char*>(&value) + half * sizeof(part), sizeof(part));
+      all[half] += __builtin_convertvector(part, DoubleLanes);
+      std::memcpy(&part, reinterpret_cast<const char*>(&high) + half * sizeof(part), sizeof(part));
+      above[half] += __builtin_convertvector(part, DoubleLanes);
     }
   }
   for (; i < count; ++i) {
-    all[0] += static_cast<double>(values[i]);
-    above[0] += static_cast<double>(values[i] > limit ? values[i] : 0.0F);
+    all[0][0] += static_cast<double>(values[i]);
+    above[0][0] += static_cast<double>(values[i] > limit ? values[i] : 0.0F);
     counts[0] += values[i] > limit ? 1 : 0;
   }
   for (int lane = 0; lane < kLanes; ++lane) {
-    sums.all += all[lane];
-    sums.above += above[lane];
+    sums.all += all[lane / 8][lane % 8];
+    sums.above += above[lane / 8][lane % 8];
     sums.count_above += counts[lane];
   }
 }
@@ -74,28 +74,11 @@ RegionValues summarise_fewest(std::span<const float> values, std::size_t top) {
   return summary(sum, values.size(), highest[0], top_sum, top);
 }
 
-RegionValues summarise_few(std::span<const float> values, std::size_t top) {
-  std::array<float, kFew> sorted;
-  std::copy(values.begin(), values.end(), sorted.begin());
-  const auto end = sorted.begin() + static_cast<std::ptrdiff_t>(values.size());
-  std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(top - 1), end, std::greater<>());
-  double top_sum = 0.0;
-  float max = sorted.front();
-  for (std::size_t i = 0; i < top; ++i) {
-    top_sum += static_cast<double>(sorted[i]);
-    max = std::max(max, sorted[i]);
-  }
-  double sum = top_sum;
-  for (std::size_t i = top; i < values.size(); ++i) sum += static_cast<double>(sorted[i]);
-  return summary(sum, values.size(), max, top_sum, top);
-}
-
 }  // namespace
 
 RegionValues summarise(std::span<const float> values) {
   const std::size_t top = (values.size() + 9) / 10;
   if (top <= kFewest) return summarise_fewest(values, top);
-  if (values.size() <= kFew) return summarise_few(values, top);
   const float least = value_at_rank(values, static_cast<std::int64_t>(values.size() - top));
   Sums sums;
   add_up(values.data(), static_cast<std::int64_t>(values.size()), least, sums);

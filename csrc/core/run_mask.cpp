@@ -14,8 +14,8 @@ namespace {
 // Rows worth a thread of their own.
 constexpr std::int64_t kRowsPerThread = 1024;
 
-// Writes a row's runs one behind another.
-void write_runs(const std::uint64_t* words, std::int64_t count, std::int64_t width, Run* to) {
+// Writes a row's runs one behind another; returns where the last one ends.
+Run* write_runs(const std::uint64_t* words, std::int64_t count, std::int64_t width, Run* to) {
   std::uint64_t before = 0;  // the bit before the word
   std::int32_t begin = 0;
   for (std::int64_t k = 0; k < count; ++k) {
@@ -39,7 +39,8 @@ void write_runs(const std::uint64_t* words, std::int64_t count, std::int64_t wid
     }
     before = word >> 63;
   }
-  if (before != 0 && width % 64 == 0) *to = {begin, static_cast<std::int32_t>(width)};
+  if (before != 0 && width % 64 == 0) *to++ = {begin, static_cast<std::int32_t>(width)};
+  return to;
 }
 
 // Union-find over runs. A parent is never a later run than its child, so roots are their component's first run and
@@ -81,10 +82,11 @@ class DisjointRuns {
   std::vector<std::int32_t> parent_;
 };
 
-// Joins the runs of neighbouring rows that touch, and returns how many pairs do. `reach` is 1 where diagonals count.
-std::int64_t join_rows(const RunMask& mask, std::int32_t reach, DisjointRuns& sets) {
+// Calls visit(run, neighbour, is_first) for each run and each one in the row above that it touches, by their places in
+// the mask. `reach` is 1 where diagonals count.
+template <typename Visit>
+void for_each_contact(const RunMask& mask, std::int32_t reach, const Visit& visit) {
   const Run* origin = mask.runs.data();
-  std::int64_t pairs = 0;
   for (std::int64_t y = 1; y < mask.height; ++y) {
     const Run* above = mask.begin_of(y - 1);
     const Run* above_end = mask.end_of(y - 1);
@@ -92,21 +94,15 @@ std::int64_t join_rows(const RunMask& mask, std::int32_t reach, DisjointRuns& se
       while (above != above_end && above->end + reach <= run->begin) ++above;
       const Run* at = above;
       for (; at != above_end && at->begin < run->end + reach; ++at) {
-        const auto own = static_cast<std::int32_t>(run - origin);
-        const auto neighbour = static_cast<std::int32_t>(at - origin);
-        if (at == above) {
-          sets.adopt(own, neighbour);
-        } else {
-          sets.join(own, neighbour);
-        }
+        visit(static_cast<std::int32_t>(run - origin), static_cast<std::int32_t>(at - origin), at == above);
       }
-      pairs += at - above;
       // The last one may reach the next run too.
       if (at != above) above = at - 1;
     }
   }
-  return pairs;
 }
+
+std::int32_t reach_of(Connectivity connectivity) { return connectivity == Connectivity::kEight ? 1 : 0; }
 
 RunMask complement(const RunMask& mask) {
   RunMask result{mask.height, mask.width, {}, {0}};
@@ -140,13 +136,49 @@ RunMask to_runs(const BitRows& bits, int threads) {
   return mask;
 }
 
+std::optional<RunMask> to_few_runs(const BitRows& bits, std::size_t most) {
+  RunMask mask{bits.height, bits.width, {}, {}};
+  mask.row_offsets.reserve(static_cast<std::size_t>(bits.height) + 1);
+  mask.row_offsets.push_back(0);
+  std::vector<Run> row(static_cast<std::size_t>(bits.width + 1) / 2);
+  for (std::int64_t y = 0; y < bits.height; ++y) {
+    const Run* end = write_runs(bits.row(y), bits.row_words, bits.width, row.data());
+    mask.runs.insert(mask.runs.end(), static_cast<const Run*>(row.data()), end);
+    if (mask.runs.size() > most) return std::nullopt;
+    mask.row_offsets.push_back(static_cast<std::int64_t>(mask.runs.size()));
+  }
+  return mask;
+}
+
 RunLabels label_runs(const RunMask& mask, Connectivity connectivity) {
   require_argument(mask.runs.size() < (1ULL << 31), "mask has ", mask.runs.size(), " runs; at most 2^31 - 1");
   DisjointRuns sets(mask.runs.size());
-  const std::int64_t pairs = join_rows(mask, connectivity == Connectivity::kEight ? 1 : 0, sets);
+  std::int64_t pairs = 0;
+  for_each_contact(mask, reach_of(connectivity), [&](std::int32_t run, std::int32_t neighbour, bool is_first) {
+    ++pairs;
+    if (is_first) {
+      sets.adopt(run, neighbour);
+    } else {
+      sets.join(run, neighbour);
+    }
+  });
   RunLabels labels = std::move(sets).number();
   labels.holes = labels.count - static_cast<std::int64_t>(mask.runs.size()) + pairs;
   return labels;
+}
+
+std::vector<std::uint8_t> find_holed(const RunMask& mask, const RunLabels& labels) {
+  std::vector<std::int64_t> holes(static_cast<std::size_t>(labels.count), 1);
+  const auto holes_of = [&](std::size_t run) -> std::int64_t& {
+    return holes[static_cast<std::size_t>(labels.labels[run])];
+  };
+  for (std::size_t run = 0; run < mask.runs.size(); ++run) --holes_of(run);
+  for_each_contact(mask, reach_of(Connectivity::kEight),
+                   [&](std::int32_t run, std::int32_t, bool) { ++holes_of(static_cast<std::size_t>(run)); });
+  std::vector<std::uint8_t> holed(holes.size());
+  std::transform(holes.begin(), holes.end(), holed.begin(),
+                 [](std::int64_t count) { return static_cast<std::uint8_t>(count > 0); });
+  return holed;
 }
 
 RunMask fill_run_holes(const RunMask& mask) {
@@ -174,6 +206,43 @@ RunMask select_components(const RunMask& mask, const RunLabels& labels, const st
     result.row_offsets.push_back(static_cast<std::int64_t>(result.runs.size()));
   }
   return result;
+}
+
+void lay_over(RunMask& mask, RunLabels& labels, const RunMask& filled) {
+  const RunLabels filled_labels = label_runs(filled, Connectivity::kEight);
+  RunMask result{mask.height, mask.width, {}, {0}};
+  result.runs.reserve(mask.runs.size());
+  result.row_offsets.reserve(mask.row_offsets.size());
+  std::vector<std::int32_t> old_labels;  // those of `filled` come behind those of `mask`
+  old_labels.reserve(mask.runs.size());
+  for (std::int64_t y = 0; y < mask.height; ++y) {
+    const Run* fill = filled.begin_of(y);
+    const auto add_fill = [&] {
+      old_labels.push_back(labels.count + filled_labels.labels[static_cast<std::size_t>(fill - filled.runs.data())]);
+      result.runs.push_back(*fill++);
+    };
+    std::int32_t covered = 0;  // the last filled run's end
+    for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run) {
+      while (fill != filled.end_of(y) && fill->begin <= run->begin) {
+        covered = fill->end;
+        add_fill();
+      }
+      if (run->begin < covered) continue;
+      old_labels.push_back(labels.labels[static_cast<std::size_t>(run - mask.runs.data())]);
+      result.runs.push_back(*run);
+    }
+    while (fill != filled.end_of(y)) add_fill();
+    result.row_offsets.push_back(static_cast<std::int64_t>(result.runs.size()));
+  }
+  // Numbered anew, by first run.
+  std::vector<std::int32_t> numbers(static_cast<std::size_t>(labels.count + filled_labels.count), -1);
+  labels = {std::move(old_labels), 0, 0};
+  for (std::int32_t& label : labels.labels) {
+    std::int32_t& number = numbers[static_cast<std::size_t>(label)];
+    if (number < 0) number = labels.count++;
+    label = number;
+  }
+  mask = std::move(result);
 }
 
 BitMask::BitMask(std::int64_t height, std::int64_t width)

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "core/bit_rows.hpp"
@@ -43,14 +44,37 @@ struct RunLabels {
   std::int64_t holes = 0;
 };
 
+/// Calls visit(label, y, run) for each run, in raster order.
+template <typename Visit>
+void for_each_run(const RunMask& mask, const RunLabels& labels, const Visit& visit) {
+  const std::int32_t* label = labels.labels.data();
+  for (std::int64_t y = 0; y < mask.height; ++y) {
+    for (const Run* run = mask.begin_of(y); run != mask.end_of(y); ++run) {
+      visit(static_cast<std::size_t>(*label++), static_cast<std::int32_t>(y), *run);
+    }
+  }
+}
+
 /// The runs of a mask of bits.
 RunMask to_runs(const BitRows& mask, int threads);
+
+/// Likewise, on one thread, in one pass; nothing if there are more than `most`.
+std::optional<RunMask> to_few_runs(const BitRows& mask, std::size_t most);
 
 /// Connected components of a mask.
 RunLabels label_runs(const RunMask& mask, Connectivity connectivity);
 
 /// The mask with every background region that is not 4-connected to the image's border made foreground.
 RunMask fill_run_holes(const RunMask& mask);
+
+/// Per 8-connected component, whether it encloses background; see RunLabels::holes.
+std::vector<std::uint8_t> find_holed(const RunMask& mask, const RunLabels& labels);
+
+/// Puts components whose holes have been filled in place of all that lies within them, and numbers anew.
+///
+/// labels  8-connected
+/// filled  fill_run_holes() of some components of the mask
+void lay_over(RunMask& mask, RunLabels& labels, const RunMask& filled);
 
 /// The runs whose component has a nonzero `keep` entry.
 RunMask select_components(const RunMask& mask, const RunLabels& labels, const std::vector<std::uint8_t>& keep);

@@ -1,11 +1,14 @@
 #include "core/select.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
 #include "core/simd.hpp"
+#include "core/threshold_bits.hpp"
 
 namespace lcx {
 namespace {
@@ -46,22 +49,48 @@ LCX_SIMD_CLONES float least_above(const float* values, float limit, std::int64_t
 }
 
 LCX_SIMD_CLONES void extend_range(const float* values, std::int64_t count, ValueRange& range) {
-  constexpr int kLanes = 16;
-  float low[kLanes];
-  float high[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) low[lane] = high[lane] = values[0];
+  FloatLanes low = FloatLanes{} + values[0];
+  FloatLanes high = low;
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      low[lane] = values[i + lane] < low[lane] ? values[i + lane] : low[lane];
-      high[lane] = values[i + lane] > high[lane] ? values[i + lane] : high[lane];
-    }
+    FloatLanes value;
+    std::memcpy(&value, values + i, sizeof(value));
+    low = value < low ? value : low;
+    high = value > high ? value : high;
+  }
+  range = {low[0], high[0]};
+  for (int lane = 1; lane < kLanes; ++lane) {
+    range.low = std::min(range.low, low[lane]);
+    range.high = std::max(range.high, high[lane]);
   }
   for (; i < count; ++i) {
-    low[0] = std::min(low[0], values[i]);
-    high[0] = std::max(high[0], values[i]);
+    range.low = std::min(range.low, values[i]);
+    range.high = std::max(range.high, values[i]);
   }
-  range = {*std::min_element(low, low + kLanes), *std::max_element(high, high + kLanes)};
+}
+
+// The values within the range, in order.
+std::vector<float> values_within(std::span<const float> values, ValueRange range) {
+  constexpr std::int64_t kWords = 32;
+  // No value is at least NaN, so none is above an infinite limit.
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float next = range.high < kInfinity ? std::nextafter(range.high, kInfinity) : kInfinity - kInfinity;
+  std::uint64_t from_low[kWords];
+  std::uint64_t above[kWords];
+  std::vector<float> found;
+  const auto count = static_cast<std::int64_t>(values.size());
+  for (std::int64_t at = 0; at < count; at += 64 * kWords) {
+    const float* part = values.data() + at;
+    const std::int64_t length = std::min(64 * kWords, count - at);
+    bits_at_least(part, range.low, length, from_low);
+    bits_at_least(part, next, length, above);
+    for (std::int64_t k = 0; 64 * k < length; ++k) {
+      for (std::uint64_t bits = from_low[k] & ~above[k]; bits != 0; bits &= bits - 1) {
+        found.push_back(part[64 * k + std::countr_zero(bits)]);
+      }
+    }
+  }
+  return found;
 }
 
 template <typename T, typename Limit>
@@ -103,10 +132,8 @@ float value_at_rank(std::span<const float> values, std::int64_t rank) {
       below = count;
     }
   }
-  std::vector<float> candidates;
-  for (const float value : values) {
-    if (value >= range.low && value <= range.high) candidates.push_back(value);
-  }
+  if (range.low == range.high) return range.low;
+  std::vector<float> candidates = values_within(values, range);
   const auto at = candidates.begin() + static_cast<std::ptrdiff_t>(rank - below);
   std::nth_element(candidates.begin(), at, candidates.end());
   return *at;

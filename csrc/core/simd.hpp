@@ -11,3 +11,17 @@
 #else
 #define LCX_SIMD_CLONES
 #endif
+
+namespace lcx {
+
+// Note [Lanes]
+// Partial sums, minima and counts that loops carry along. The compiler may not reorder a floating-point sum, and where
+// the partial ones are an array it takes them through memory at every turn; values of these types stay in registers,
+// however wide those are. For local variables only: how such a value is passed to a function depends on the clone.
+inline constexpr int kLanes = 16;
+using FloatLanes = float __attribute__((vector_size(kLanes * sizeof(float))));
+using IntLanes = int __attribute__((vector_size(kLanes * sizeof(int))));
+using HalfFloatLanes = float __attribute__((vector_size(kLanes / 2 * sizeof(float))));
+using DoubleLanes = double __attribute__((vector_size(kLanes / 2 * sizeof(double))));  ///< for half of the lanes
+
+}  // namespace lcx

@@ -9,8 +9,10 @@ namespace lcx {
 LCX_HOST_DEVICE inline double crossing_part(float inner, float outer, float level) {
   const double ratio = (static_cast<double>(inner) - static_cast<double>(level)) /
                        (static_cast<double>(inner) - static_cast<double>(outer));
-  if (!(ratio - ratio == 0.0)) return 0.5;  // infinite or not a number
-  return ratio < 0.0 ? 0.0 : ratio > 1.0 ? 1.0 : ratio;
+  const bool is_finite = ratio - ratio == 0.0;
+  const double from_zero = ratio < 0.0 ? 0.0 : ratio;
+  const double part = from_zero > 1.0 ? 1.0 : from_zero;
+  return is_finite ? part : 0.5;
 }
 
 }  // namespace lcx
