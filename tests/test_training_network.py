@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from training_samples import make_sample, make_samples, tiny_config  # noqa: E40
 
 from training import schedule  # noqa: E402
 from training.augment import AugmentConfig, random_view  # noqa: E402
-from training.config import Config, parse_config  # noqa: E402
+from training.config import Config, parse_config, read_config  # noqa: E402
+from training.evaluate import load_model  # noqa: E402
 from training.network import LesionNetwork, load_imagenet_weights  # noqa: E402
 from training.prepare import Sample  # noqa: E402
 from training.train import Trainer  # noqa: E402
@@ -83,6 +85,48 @@ def test_config_names_a_misspelt_key(config: Config) -> None:
     document["train"]["epoch"] = document["train"].pop("epochs")
     with pytest.raises(ValueError, match=r"missing \['epochs'\], unknown \['epoch'\]"):
         parse_config(document)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value", "says"),
+    [
+        ("train", "epochs", "3", r"\[train\]: epochs = '3'; needed: positive whole number"),
+        ("train", "epochs", 2.0, "needed: positive whole number"),
+        ("train", "batch_size", 0, "batch_size = 0"),
+        ("train", "ema_decay", True, "ema_decay = True; needed: number"),
+        ("data", "pixel_spacing_mm", -1, "positive number"),
+        ("network", "mean", math.nan, "mean = nan"),
+        ("augment", "crop", [64], "needed: positive tuple"),
+        ("augment", "gamma", [0.5, "x"], "gamma"),
+        ("loss", "size", None, r"\[loss\]: size = None"),
+        ("data", "share", {"malignant": "much"}, "share"),
+    ],
+)
+def test_config_names_a_wrong_value(config: Config, section: str, name: str, value: object, says: str) -> None:
+    document = config.to_document()
+    document[section][name] = value
+    with pytest.raises(ValueError, match=says):
+        parse_config(document)
+    document[section][name] = config.to_document()[section][name]
+    assert parse_config(document) == config
+
+
+def test_a_config_that_is_no_toml_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[train]\nepochs =\n")
+    with pytest.raises(ValueError, match=r"mine\.toml: .*line 2"):
+        read_config(tmp_path / "mine.toml")
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, config: Config, samples: list[Sample]) -> None:
+    Trainer(config, samples, tmp_path, pretrained=False).run(until=1)
+    last = tmp_path / "last.safetensors"
+    whole = last.read_bytes()
+    for content in (whole[:1000], b"", b"\0" * 100):
+        last.write_bytes(content)
+        with pytest.raises(ValueError, match=r"last\.safetensors: no checkpoint of training\.train, or damaged"):
+            Trainer(config, samples, tmp_path, pretrained=False)
+        with pytest.raises(ValueError, match="or damaged"):
+            load_model(last)
 
 
 def test_schedule_moves_from_localise_to_tighten(config: Config) -> None:

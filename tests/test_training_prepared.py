@@ -188,6 +188,9 @@ def test_a_killed_preparation_goes_on_and_workers_change_nothing(
     assert split == {s.name: s.split for s in prepared.load_samples(ddsm, tmp_path / "seeded", spacing_mm=2.0)}
     with pytest.raises(ValueError, match="seed 5"):
         prepared.load_samples(ddsm, tmp_path / "seeded", seed=0, spacing_mm=2.0)
+    (tmp_path / "seeded" / "index.json").write_text("{")
+    with pytest.raises(ValueError, match=r"seeded/index\.json: damaged; delete the folder"):
+        prepared.load_samples(ddsm, tmp_path / "seeded", spacing_mm=2.0)
     (tmp_path / "cache.npz").touch()
     with pytest.raises(ValueError, match="delete it"):
         prepared.load_samples(ddsm, tmp_path / "cache.npz")

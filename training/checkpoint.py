@@ -7,12 +7,13 @@ so a resumed run and an uninterrupted one are the same run.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -85,11 +86,35 @@ def load_average(path: Path, model: nn.Module) -> dict[str, Any]:
     return state
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """The state document of a checkpoint.
+
+    Raises:
+        ValueError: if it is none, or damaged.
+    """
+    with _opened(path) as file:
+        return _state(file)
+
+
 def _read(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     groups: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}, "optimiser": {}}
-    with safe_open(str(path), framework="pt") as file:
-        state: dict[str, Any] = json.loads((file.metadata() or {})["state"])
+    with _opened(path) as file:
+        state = _state(file)
         for name in file.keys():  # noqa: SIM118  (not a mapping)
             group, rest = name.split(".", 1)
             groups[group][rest] = file.get_tensor(name)
     return groups, state
+
+
+def _state(file: Any) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((file.metadata() or {})["state"])
+    return state
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            yield file
+    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: no checkpoint of training.train, or damaged ({error})") from None

@@ -1,4 +1,4 @@
-"""The training's settings, read from one TOML file; every unknown or missing key is an error."""
+"""The training's settings, read from one TOML file; every unknown or missing key and every wrong value is an error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 from training.augment import AugmentConfig
 from training.schedule import LossSchedule
@@ -87,10 +87,23 @@ class Config:
         return document
 
 
+#: Settings that 0 and less make no sense for.
+_POSITIVE = frozenset(
+    (
+        *("pixel_spacing_mm", "decoder_width", "std", "lse_r", "top_fraction", "crop", "scale", "gamma"),
+        *("epochs", "steps_per_epoch", "batch_size", "peak_learning_rate", "clip_norm", "validate_every"),
+    )
+)
+_WORDS: dict[Any, str] = {int: "whole number", float: "number"}
+
+
 def read_config(path: Path) -> Config:
-    """Read a TOML file; raise ValueError naming the section and the keys that do not fit."""
-    with path.open("rb") as file:
-        return parse_config(tomllib.load(file))
+    """Read a TOML file; raise ValueError naming the file, the section and what does not fit."""
+    try:
+        with path.open("rb") as file:
+            return parse_config(tomllib.load(file))
+    except ValueError as error:  # of TOML's, too
+        raise ValueError(f"{path}: {error}") from None
 
 
 def parse_config(document: dict[str, Any]) -> Config:
@@ -121,4 +134,24 @@ def _fill(kind: Any, values: dict[str, Any], section: str) -> Any:
     if set(values) != wanted:
         missing, unknown = sorted(wanted - set(values)), sorted(set(values) - wanted)
         raise ValueError(f"config [{section}]: missing {missing}, unknown {unknown}")
+    for name, wanted_type in get_type_hints(kind).items():
+        if not _fits(values[name], wanted_type, positive=name in _POSITIVE):
+            what = f"{'positive ' * (name in _POSITIVE)}{_WORDS.get(wanted_type, wanted_type)}"
+            raise ValueError(f"config [{section}]: {name} = {values[name]!r}; needed: {what}")
     return kind(**values)
+
+
+def _fits(value: Any, wanted: Any, *, positive: bool) -> bool:
+    """Whether a value is of a type and finite, and above 0 if it must be; what is read elsewhere fits."""
+    if get_origin(wanted) is tuple:
+        parts = get_args(wanted)
+        fits = isinstance(value, tuple) and len(value) == len(parts)
+        return fits and all(_fits(v, part, positive=positive) for v, part in zip(value, parts, strict=True))
+    if get_origin(wanted) is dict:
+        return isinstance(value, dict) and all(_fits(v, get_args(wanted)[1], positive=positive) for v in value.values())
+    if wanted not in _WORDS:
+        return True
+    accepted = int if wanted is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, accepted):
+        return False
+    return math.isfinite(value) and (value > 0 or not positive)

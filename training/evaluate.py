@@ -12,7 +12,6 @@ Figures on images that also chose the checkpoint are optimistic; the page says s
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from scipy import ndimage  # type: ignore[import-untyped]
 from lcx_fast.evaluation import ImageResult, compare, find_detections, match_lesions, max_by_group, roc_auc
 from lcx_fast.model import read_model_spec
 from training import metrics
-from training.checkpoint import load_average
+from training.checkpoint import load_average, read_state
 from training.command import add_dataset_options, at_least, given_samples, one_line_errors
 from training.config import Config, PoolingConfig, parse_config
 from training.evaluation_page import Drawn, write_evaluation
@@ -244,11 +243,12 @@ def measure(predictions: Sequence[Prediction], *, draws: int) -> tuple[dict[str,
 
 
 def load_model(checkpoint: Path) -> tuple[LesionNetwork, Config, dict[str, Any]]:
-    """The averaged weights of a checkpoint, ready to run, with the settings and state of their training."""
-    from safetensors import safe_open
+    """The averaged weights of a checkpoint, ready to run, with the settings and state of their training.
 
-    with safe_open(str(checkpoint), framework="pt") as file:
-        state: dict[str, Any] = json.loads((file.metadata() or {})["state"])
+    Raises:
+        ValueError: if it is no checkpoint, or damaged.
+    """
+    state = read_state(checkpoint)
     config = parse_config(state["config"])
     model = LesionNetwork(decoder_width=config.network.decoder_width)
     load_average(checkpoint, model)

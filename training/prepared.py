@@ -65,7 +65,10 @@ def load_samples(
         raise ValueError(f"{cache}: a cache of an earlier version; delete it")
     if not (cache / INDEX).is_file():
         _prepare(data, cache, dataset, how, workers=workers)
-    index = json.loads((cache / INDEX).read_text())
+    try:
+        index = json.loads((cache / INDEX).read_text())
+    except ValueError:
+        raise ValueError(f"{cache / INDEX}: damaged; delete the folder {cache}") from None
     if seed is None:
         how["seed"] = index["how"]["seed"]
     if index["how"] != how or dataset not in (None, index["dataset"]):
