@@ -2,6 +2,7 @@
 
 #include <pybind11/stl.h>
 
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -76,6 +77,16 @@ std::string dtype_of(dlpack::DataType type) {
   return (type.bits <= 8 ? "|" : "<") + code;
 }
 
+/// "<f4" and its like. NumPy makes its own as text each time, which is worth avoiding for the types that are common.
+std::string dtype_of(const py::dtype& type) {
+  if (type.byteorder() == '=' || type.byteorder() == '|') {
+    if (std::strchr("biuf", type.kind()) != nullptr) {
+      return std::string(type.byteorder() == '|' ? "|" : "<") + type.kind() + std::to_string(type.itemsize());
+    }
+  }
+  return py::str(type.attr("str")).cast<std::string>();
+}
+
 /// Gives a DLPack record back to its producer.
 template <typename Record>
 py::capsule keep_record(Record* record) {
@@ -147,7 +158,7 @@ Array Call::numpy_array(const py::object& object, const char*) const {
     result.shape.push_back(array.shape(axis));
     result.strides.push_back(array.strides(axis));
   }
-  result.dtype = py::str(array.dtype().attr("str")).cast<std::string>();
+  result.dtype = dtype_of(array.dtype());
   result.writeable = array.writeable();
   return result;
 }

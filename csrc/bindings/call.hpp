@@ -57,7 +57,10 @@ template <typename T, std::size_t Rank>
 TensorView<T, Rank> view(const Array& array, const char* name) {
   using Value = std::remove_const_t<T>;
   constexpr auto kItem = static_cast<std::int64_t>(sizeof(Value));
-  require_argument(holds<T>(array), name, " is ", readable(array.dtype), "; needed: ", readable(dtype_name<T>()));
+  if (!holds<T>(array)) {  // not `require`, which would make the texts each time
+    throw Error(ErrorCode::kInvalidArgument,
+                std::string(name) + " is " + readable(array.dtype) + "; needed: " + readable(dtype_name<T>()));
+  }
   require_argument(array.shape.size() == Rank, name, " has ", array.shape.size(), " axes; needed: ", Rank);
   require_argument(std::is_const_v<T> || array.writeable, name, " is read-only");
   require_argument(reinterpret_cast<std::uintptr_t>(array.data) % alignof(Value) == 0, name,

@@ -3,7 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <ostream>
 #include <type_traits>
 
 #include "core/device.hpp"
@@ -67,14 +67,22 @@ struct TensorView {
   }
 };
 
-/// "[3, 4]", for messages.
+/// "[3, 4]", for messages: text only where it is streamed, so that checks which hold make none.
 template <std::size_t Rank>
-std::string shape_text(const std::array<std::int64_t, Rank>& shape) {
-  std::string text = "[";
-  for (std::size_t axis = 0; axis < Rank; ++axis) {
-    text += (axis ? ", " : "") + std::to_string(shape[axis]);
-  }
-  return text + "]";
+struct ShapeText {
+  std::array<std::int64_t, Rank> shape;
+};
+
+template <std::size_t Rank>
+ShapeText<Rank> shape_text(const std::array<std::int64_t, Rank>& shape) {
+  return {shape};
+}
+
+template <std::size_t Rank>
+std::ostream& operator<<(std::ostream& out, const ShapeText<Rank>& text) {
+  out << "[";
+  for (std::size_t axis = 0; axis < Rank; ++axis) out << (axis ? ", " : "") << text.shape[axis];
+  return out << "]";
 }
 
 }  // namespace lcx

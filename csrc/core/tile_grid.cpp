@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "core/error.hpp"
 
@@ -48,10 +49,14 @@ std::vector<std::array<std::int64_t, 2>> TileGrid::origins() const {
 }
 
 TileGrid TileGrid::tile(std::int64_t n) const {
-  const auto all = origins();
-  require_argument(n >= 0 && n < static_cast<std::int64_t>(all.size()), "tile ", n, "; the grid has ", all.size());
-  const auto& origin = all[static_cast<std::size_t>(n)];
-  return {image_shape, scale, shape, tile_shape, {origin[0]}, {origin[1]}, {1}};
+  std::int64_t before = n;
+  for (std::size_t k = 0; k < present.size() && n >= 0; ++k) {
+    if (present[k] == 0 || before-- > 0) continue;
+    const std::size_t columns = column_starts.size();
+    return {image_shape, scale, shape, tile_shape, {row_starts[k / columns]}, {column_starts[k % columns]}, {1}};
+  }
+  throw Error(ErrorCode::kInvalidArgument,
+              "tile " + std::to_string(n) + "; the grid has " + std::to_string(tile_count()));
 }
 
 std::array<std::int64_t, 2> grid_shape(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale) {
