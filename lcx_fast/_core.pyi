@@ -5,6 +5,7 @@ The compiled core of lcx_fast.
 from __future__ import annotations
 
 import collections.abc
+import os
 import typing
 
 import numpy
@@ -312,7 +313,11 @@ class CocoDataset:
     """
     @staticmethod
     def predictions_from_file(
-        path: str, reference: CocoDataset, *, iou_type: str, threads: typing.SupportsInt | typing.SupportsIndex
+        path: os.PathLike | str | bytes,
+        reference: CocoDataset,
+        *,
+        iou_type: str,
+        threads: typing.SupportsInt | typing.SupportsIndex,
     ) -> CocoDataset: ...
     @staticmethod
     def predictions_from_objects(
@@ -325,7 +330,7 @@ class CocoDataset:
     ) -> CocoDataset: ...
     @staticmethod
     def reference_from_file(
-        path: str, *, iou_type: str, threads: typing.SupportsInt | typing.SupportsIndex
+        path: os.PathLike | str | bytes, *, iou_type: str, threads: typing.SupportsInt | typing.SupportsIndex
     ) -> CocoDataset: ...
     @staticmethod
     def reference_from_objects(

@@ -235,6 +235,7 @@ REFERENCE = {
         ({"segmentation": {"size": [5, 5]}}, "has no counts"),
         ({"segmentation": {"size": [4, 4], "counts": [0, 16]}}, "a predicted mask is 4 x 4 pixels, a reference mask"),
         ({"segmentation": {"size": [5, 5], "counts": [0, 16]}}, "annotation 0: counts sum to 16; the mask has 25"),
+        ({"segmentation": {"size": [5, 5], "counts": "\udcff"}}, "annotation 0: counts sum to 15; the mask has 25"),
         ({"segmentation": [[1, 2, 3]]}, "segmentation: expected a polygon"),
         ({"segmentation": []}, "segmentation is empty"),
     ],

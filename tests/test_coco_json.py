@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -96,6 +97,18 @@ def test_a_missing_file_is_named(tmp_path):
         CocoEvaluator(tmp_path / "none.json")
     with pytest.raises(InvalidArgument, match="directory"):
         CocoEvaluator(tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_names_of_files_may_be_no_text(tmp_path):
+    reference, predictions = tmp_path / "r\udcff.json", tmp_path / "p\udcff.json"
+    reference.write_text(REFERENCE)
+    with pytest.raises(InvalidArgument, match=r"p\ufffd[.]json: No such file"):
+        CocoEvaluator(reference, iou_type="bbox").evaluate(predictions)
+    predictions.write_text("[" + ANNOTATION[:-1] + ', "score": 1}]')
+    assert CocoEvaluator(reference, iou_type="bbox").evaluate(predictions).stats["AP50"] == pytest.approx(1)
+    named = {**json.loads(REFERENCE), "categories": [{"id": 1, "name": "a\udcff"}]}
+    assert CocoEvaluator(named, iou_type="bbox").evaluate(predictions).stats["AP50"] == pytest.approx(1)
 
 
 def test_white_space_escapes_and_a_byte_order_mark(evaluate):

@@ -295,6 +295,7 @@ def test_polygons_are_drawn_as_pycocotools_draws_them(case):
         (lambda: Rle.from_polygons([[0, 0, 1, 1, np.nan, 2]], (2, 3)), "polygon coordinate 4 is nan"),
         (lambda: Rle.from_polygons([[0, 0, 1e12, 1, 5, 2]], (2, 3)), "polygon coordinate 2 is 1e"),
         (lambda: ops.merge_rle([]), "no masks to merge"),
+        (lambda: ops.merge_rle([ops.encode_rle(np.eye(3, dtype=bool)), None]), "mask 1 is None; needed: Rle"),
     ],
 )
 def test_damaged_run_lengths_are_refused(call, message):

@@ -1,8 +1,10 @@
 // COCO datasets from files or Python objects, and their evaluation.
 
 #include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
@@ -31,8 +33,7 @@ class ObjectReader {
     });
     for_each(object, "categories", [&](const py::dict& item) {
       const py::object name = get(item, "name");
-      dataset_.categories.push_back(
-          {integer(need(item, "id"), "id"), name.is_none() ? "" : py::str(name).cast<std::string>()});
+      dataset_.categories.push_back({integer(need(item, "id"), "id"), name.is_none() ? "" : utf8(py::str(name))});
     });
     for_each(object, "annotations", [&](const py::dict& item) { annotation(item); });
   }
@@ -96,6 +97,13 @@ class ObjectReader {
     return result;
   }
 
+  // A str may hold halves of characters, as file names do; they are replaced.
+  static std::string utf8(const py::str& text) {
+    const auto bytes = py::reinterpret_steal<py::bytes>(PyUnicode_AsEncodedString(text.ptr(), "utf-8", "replace"));
+    if (!bytes) throw py::error_already_set();
+    return bytes;
+  }
+
   py::iterable list(const py::object& value, const char* key) const {
     check(py::isinstance<py::iterable>(value) && !py::isinstance<py::str>(value) && !py::isinstance<py::dict>(value),
           key, " must be a list");
@@ -155,7 +163,8 @@ class ObjectReader {
     MaskSource source{MaskForm::kString, 0, 0, {}, size[0], size[1]};
     const py::object counts = need(item, "counts");
     if (py::isinstance<py::bytes>(counts) || py::isinstance<py::str>(counts)) {
-      source.text = dataset_.texts.emplace_back(counts.cast<std::string>());
+      const bool is_text = py::isinstance<py::str>(counts);
+      source.text = dataset_.texts.emplace_back(is_text ? utf8(counts) : counts.cast<std::string>());
       return source;
     }
     source.form = MaskForm::kCounts;
@@ -231,18 +240,19 @@ void bind_coco(py::module_& module) {
   py::class_<CocoDataset>(module, "CocoDataset", "COCO references, or predictions, in memory.")
       .def_static(
           "reference_from_file",
-          [](const std::string& path, const std::string& iou_type, int threads) {
+          [](const std::filesystem::path& path, const std::string& iou_type, int threads) {
             const auto target = target_of(iou_type);
             const py::gil_scoped_release release;
-            return read_coco_reference(path, target, threads);
+            return read_coco_reference(path.string(), target, threads);
           },
           py::arg("path"), py::kw_only(), py::arg("iou_type"), py::arg("threads"))
       .def_static(
           "predictions_from_file",
-          [](const std::string& path, const CocoDataset& reference, const std::string& iou_type, int threads) {
+          [](const std::filesystem::path& path, const CocoDataset& reference, const std::string& iou_type,
+             int threads) {
             const auto target = target_of(iou_type);
             const py::gil_scoped_release release;
-            return read_coco_predictions(path, reference, target, threads);
+            return read_coco_predictions(path.string(), reference, target, threads);
           },
           py::arg("path"), py::arg("reference"), py::kw_only(), py::arg("iou_type"), py::arg("threads"))
       .def_static("reference_from_objects", &reference_from_objects, py::arg("object"), py::kw_only(), py::arg("name"),

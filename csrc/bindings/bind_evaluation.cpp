@@ -66,7 +66,10 @@ py::object bind_mask_iou(const py::object& predicted, const py::object& referenc
 
 std::vector<ColumnRunsView> views_of(const std::vector<const ColumnRuns*>& masks) {
   std::vector<ColumnRunsView> views;
-  for (const ColumnRuns* mask : masks) views.push_back(*mask);
+  for (const ColumnRuns* mask : masks) {
+    require_argument(mask != nullptr, "mask ", views.size(), " is None; needed: Rle");
+    views.push_back(*mask);
+  }
   return views;
 }
 
@@ -164,7 +167,9 @@ ColumnRuns bind_encode_rle(const py::object& mask) {
 
 ColumnRuns bind_merge(const std::vector<const ColumnRuns*>& masks, const std::string& mode) {
   const auto views = views_of(masks);
-  return merge(views, merge_mode(mode));
+  const MergeMode how = merge_mode(mode);
+  const py::gil_scoped_release release;
+  return merge(views, how);
 }
 
 void bind_rle(py::module_& module) {
