@@ -292,6 +292,23 @@ def test_a_hole_swallows_what_lies_in_it():
     assert list(found.area) == [400]
 
 
+@settings(max_examples=60, deadline=None)
+@given(levels=st.lists(st.sampled_from([0.1, 0.6, 0.9]), min_size=2, max_size=12), fill=st.booleans())
+def test_islands_in_holes_of_what_is_dropped_remain(levels, fill):
+    """Two nests of rings, side by side and one the other's inside out: some rings have no seed, some are joined."""
+    probability = np.full((56, 112), 0.1, np.float32)
+    for depth, level in enumerate(levels):
+        probability[2 + 2 * depth : 54 - 2 * depth, 2 + 2 * depth : 54 - 2 * depth] = level
+    probability[:, 56:] = 1 - probability[:, 55::-1]
+    found = ops.find_lesions(probability, low=0.5, high=0.8, fill_holes=fill)
+    expected = reference.find_lesions(probability, 0.5, 0.8, 1, fill)
+    assert [(f, tuple(b)) for f, b in zip(found.area, found.bounding_box, strict=True)] == [
+        (e["area"], e["bounding_box"]) for e in expected
+    ]
+    for outline, lesion in zip(found.outlines, expected, strict=True):
+        np.testing.assert_allclose(sorted(map(tuple, outline)), sorted(lesion["outline"]), atol=1e-6)
+
+
 def test_full_size_adversaries():
     rng = np.random.default_rng(0)
     shape = (2048, 1664)

@@ -77,7 +77,7 @@ py::dict geometry_table(const std::vector<RegionGeometry>& regions) {
   py::dict result;
   const auto at = [&](std::int64_t i) -> const RegionGeometry& { return regions[static_cast<std::size_t>(i)]; };
   py::array_t<std::int64_t> area(count);
-  for (std::int64_t i = 0; i < count; ++i) area.mutable_at(i) = at(i).area;
+  std::transform(regions.begin(), regions.end(), area.mutable_data(), [](const auto& region) { return region.area; });
   result["area"] = area;
   result["bounding_box"] = table<std::int32_t>(count, 4, [&](std::int64_t i, std::int64_t j) {
     return std::array{at(i).y0, at(i).x0, at(i).y1, at(i).x1}[static_cast<std::size_t>(j)];
@@ -92,7 +92,7 @@ py::dict geometry_table(const std::vector<RegionGeometry>& regions) {
 void add_values(py::dict& result, const std::vector<RegionValues>& values) {
   const auto column = [&](float RegionValues::* member) {
     py::array_t<float> array(static_cast<py::ssize_t>(values.size()));
-    for (std::size_t i = 0; i < values.size(); ++i) array.mutable_at(static_cast<py::ssize_t>(i)) = values[i].*member;
+    std::transform(values.begin(), values.end(), array.mutable_data(), [&](const auto& of) { return of.*member; });
     return array;
   };
   result["mean"] = column(&RegionValues::mean);

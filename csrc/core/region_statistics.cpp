@@ -1,6 +1,5 @@
 #include "core/region_statistics.hpp"
 
-#include <array>
 #include <cstring>
 #include <limits>
 
@@ -9,9 +8,6 @@
 
 namespace lcx {
 namespace {
-
-// Up to so many of the highest are kept in order as they come; more are found by their rank.
-constexpr std::size_t kFewest = 10;
 
 // Sums of all values and of those above `limit`, and how many those are.
 struct Sums {
@@ -56,21 +52,36 @@ RegionValues summary(double sum, std::size_t count, float max, double top_sum, s
           static_cast<float>(top_sum / static_cast<double>(top))};
 }
 
-// The highest `top` of a few values, in descending order, by insertion: most values are none of them, and cost one
-// comparison.
-RegionValues summarise_fewest(std::span<const float> values, std::size_t top) {
-  std::array<float, kFewest> highest;
-  highest.fill(-std::numeric_limits<float>::infinity());
+// Puts a value in its place among values in descending order, the last of which drops out: no branches, since where a
+// value belongs is hard to foretell.
+inline void insert(float value, FloatLanes& ordered) {
+  const FloatLanes above = FloatLanes{} + std::numeric_limits<float>::infinity();
+  const FloatLanes previous =
+      __builtin_shufflevector(above, ordered, 0, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30);
+  const FloatLanes all = FloatLanes{} + value;
+  const FloatLanes lower = all < previous ? all : previous;
+  ordered = lower > ordered ? lower : ordered;
+}
+
+// The highest `top` of a few values, in descending order.
+LCX_SIMD_CLONES RegionValues summarise_few(std::span<const float> values, std::size_t top) {
+  FloatLanes highest = FloatLanes{} - std::numeric_limits<float>::infinity();
+  FloatLanes others = highest;  // every other value's, so that two can be put in place at a time
   double sum = 0.0;
-  for (const float value : values) {
-    sum += static_cast<double>(value);
-    if (value <= highest[top - 1]) continue;
-    std::size_t at = top - 1;
-    for (; at > 0 && highest[at - 1] < value; --at) highest[at] = highest[at - 1];
-    highest[at] = value;
+  std::size_t i = 0;
+  for (; i + 2 <= values.size(); i += 2) {
+    insert(values[i], highest);
+    insert(values[i + 1], others);
+    sum += static_cast<double>(values[i]);
+    sum += static_cast<double>(values[i + 1]);
   }
+  for (; i < values.size(); ++i) {
+    insert(values[i], highest);
+    sum += static_cast<double>(values[i]);
+  }
+  for (std::size_t k = 0; k < top; ++k) insert(others[k], highest);
   double top_sum = 0.0;
-  for (std::size_t i = 0; i < top; ++i) top_sum += static_cast<double>(highest[i]);
+  for (std::size_t k = 0; k < top; ++k) top_sum += static_cast<double>(highest[k]);
   return summary(sum, values.size(), highest[0], top_sum, top);
 }
 
@@ -78,7 +89,7 @@ RegionValues summarise_fewest(std::span<const float> values, std::size_t top) {
 
 RegionValues summarise(std::span<const float> values) {
   const std::size_t top = (values.size() + 9) / 10;
-  if (top <= kFewest) return summarise_fewest(values, top);
+  if (top <= kLanes) return summarise_few(values, top);
   const float least = value_at_rank(values, static_cast<std::int64_t>(values.size() - top));
   Sums sums;
   add_up(values.data(), static_cast<std::int64_t>(values.size()), least, sums);

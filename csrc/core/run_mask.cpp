@@ -52,15 +52,17 @@ class DisjointRuns {
   /// The first neighbour of a run that has none yet.
   void adopt(std::int32_t run, std::int32_t neighbour) { parent(run) = find(neighbour); }
 
-  void join(std::int32_t run, std::int32_t neighbour) {
+  /// False if they were joined before.
+  bool join(std::int32_t run, std::int32_t neighbour) {
     const std::int32_t a = find(run);
     const std::int32_t b = find(neighbour);
     parent(std::max(a, b)) = std::min(a, b);
+    return a != b;
   }
 
   /// Turns parents into component numbers 0, 1, ... by first run.
   RunLabels number() && {
-    RunLabels result{std::move(parent_), 0, 0};
+    RunLabels result{std::move(parent_), 0, {}};
     for (std::size_t i = 0; i < result.labels.size(); ++i) {
       const auto up = static_cast<std::size_t>(result.labels[i]);
       result.labels[i] = up == i ? result.count++ : result.labels[up];
@@ -101,8 +103,6 @@ void for_each_contact(const RunMask& mask, std::int32_t reach, const Visit& visi
     }
   }
 }
-
-std::int32_t reach_of(Connectivity connectivity) { return connectivity == Connectivity::kEight ? 1 : 0; }
 
 RunMask complement(const RunMask& mask) {
   RunMask result{mask.height, mask.width, {}, {0}};
@@ -153,32 +153,18 @@ std::optional<RunMask> to_few_runs(const BitRows& bits, std::size_t most) {
 RunLabels label_runs(const RunMask& mask, Connectivity connectivity) {
   require_argument(mask.runs.size() < (1ULL << 31), "mask has ", mask.runs.size(), " runs; at most 2^31 - 1");
   DisjointRuns sets(mask.runs.size());
-  std::int64_t pairs = 0;
-  for_each_contact(mask, reach_of(connectivity), [&](std::int32_t run, std::int32_t neighbour, bool is_first) {
-    ++pairs;
-    if (is_first) {
-      sets.adopt(run, neighbour);
-    } else {
-      sets.join(run, neighbour);
-    }
-  });
+  std::vector<std::int32_t> rings;
+  for_each_contact(mask, connectivity == Connectivity::kEight ? 1 : 0,
+                   [&](std::int32_t run, std::int32_t neighbour, bool is_first) {
+                     if (is_first) {
+                       sets.adopt(run, neighbour);
+                     } else if (!sets.join(run, neighbour)) {
+                       rings.push_back(run);
+                     }
+                   });
   RunLabels labels = std::move(sets).number();
-  labels.holes = labels.count - static_cast<std::int64_t>(mask.runs.size()) + pairs;
+  labels.rings = std::move(rings);
   return labels;
-}
-
-std::vector<std::uint8_t> find_holed(const RunMask& mask, const RunLabels& labels) {
-  std::vector<std::int64_t> holes(static_cast<std::size_t>(labels.count), 1);
-  const auto holes_of = [&](std::size_t run) -> std::int64_t& {
-    return holes[static_cast<std::size_t>(labels.labels[run])];
-  };
-  for (std::size_t run = 0; run < mask.runs.size(); ++run) --holes_of(run);
-  for_each_contact(mask, reach_of(Connectivity::kEight),
-                   [&](std::int32_t run, std::int32_t, bool) { ++holes_of(static_cast<std::size_t>(run)); });
-  std::vector<std::uint8_t> holed(holes.size());
-  std::transform(holes.begin(), holes.end(), holed.begin(),
-                 [](std::int64_t count) { return static_cast<std::uint8_t>(count > 0); });
-  return holed;
 }
 
 RunMask fill_run_holes(const RunMask& mask) {
@@ -236,7 +222,7 @@ void lay_over(RunMask& mask, RunLabels& labels, const RunMask& filled) {
   }
   // Numbered anew, by first run.
   std::vector<std::int32_t> numbers(static_cast<std::size_t>(labels.count + filled_labels.count), -1);
-  labels = {std::move(old_labels), 0, 0};
+  labels = {std::move(old_labels), 0, {}};
   for (std::int32_t& label : labels.labels) {
     std::int32_t& number = numbers[static_cast<std::size_t>(label)];
     if (number < 0) number = labels.count++;

@@ -39,9 +39,10 @@ enum class Connectivity : std::uint8_t { kFour = 4, kEight = 8 };
 struct RunLabels {
   std::vector<std::int32_t> labels;
   std::int32_t count = 0;
-  /// Background regions enclosed by the mask, where diagonals connect it (so they do not connect the background). By
-  /// Euler's formula: a graph of the runs, an edge for each two that touch, is planar, and its inner faces are these.
-  std::int64_t holes = 0;
+  /// Runs that close a ring, one for each background region that the mask encloses, where diagonals connect the mask
+  /// (so they do not connect the background). A graph of the runs, an edge for each two that touch, is planar, and each
+  /// edge that joins nothing new leaves one inner face more: one hole.
+  std::vector<std::int32_t> rings;
 };
 
 /// Calls visit(label, y, run) for each run, in raster order.
@@ -66,9 +67,6 @@ RunLabels label_runs(const RunMask& mask, Connectivity connectivity);
 
 /// The mask with every background region that is not 4-connected to the image's border made foreground.
 RunMask fill_run_holes(const RunMask& mask);
-
-/// Per 8-connected component, whether it encloses background; see RunLabels::holes.
-std::vector<std::uint8_t> find_holed(const RunMask& mask, const RunLabels& labels);
 
 /// Puts components whose holes have been filled in place of all that lies within them, and numbers anew.
 ///

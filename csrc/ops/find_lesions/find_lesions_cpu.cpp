@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <span>
 #include <utility>
 
 #include "core/band_labels.hpp"
@@ -19,6 +20,9 @@ namespace lcx::cpu {
 namespace {
 
 constexpr int kEast = 0;
+constexpr int kSouth = 1;
+constexpr int kWest = 2;
+constexpr int kNorth = 3;
 
 // NaN counts as 0.
 #define LCX_COPY_VALUES(T)                                                         \
@@ -44,6 +48,36 @@ void keep_seeded(TensorView<const T, 2> map, const RunMask& mask, const RunLabel
     }
   });
   chosen = std::move(seeded);
+}
+
+// What follow_boundary() visits round a component that has one run in each row, from the first crack of the first run
+// on. Nothing needs to be looked up in the mask.
+template <typename Visit>
+void go_round(std::span<const RowRun> runs, const Visit& visit) {
+  const auto east = [&](std::int64_t y, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t x = begin; x < end; ++x) visit(Crack{y, x, kEast});
+  };
+  const auto west = [&](std::int64_t y, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t x = end; x-- > begin;) visit(Crack{y, x, kWest});
+  };
+  east(runs.front().y, runs.front().begin, runs.front().end);
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    const RowRun& run = runs[i];
+    visit(Crack{run.y, run.end - 1, kSouth});
+    if (i + 1 == runs.size()) break;
+    const RowRun& below = runs[i + 1];
+    west(run.y, below.end, run.end);
+    east(below.y, run.end, below.end);
+  }
+  west(runs.back().y, runs.back().begin, runs.back().end);
+  for (std::size_t i = runs.size(); i-- > 0;) {
+    const RowRun& run = runs[i];
+    visit(Crack{run.y, run.begin, kNorth});
+    if (i == 0) break;
+    const RowRun& above = runs[i - 1];
+    west(above.y, above.begin, run.begin);
+    east(run.y, run.begin, above.begin);
+  }
 }
 
 // Takes the components one by one: their values, then their outlines. By now the map's rows have left the cache, and
@@ -86,11 +120,17 @@ class Measurer {
       place_points(block, level, outlines.points.data() + before);
       block.count = 0;
     };
-    const RowRun& first = components_.runs_of(component).front();
-    follow_boundary(bits_, {first.y, first.begin, kEast}, [&](const Crack& crack) {
+    const auto visit = [&](const Crack& crack) {
       add(crack, block);
       if (block.is_full()) flush();
-    });
+    };
+    const std::span<const RowRun> runs = components_.runs_of(component);
+    const RegionGeometry& geometry = components_.geometry[component];
+    if (static_cast<std::int64_t>(runs.size()) == geometry.y1 - geometry.y0) {
+      go_round(runs, visit);
+    } else {
+      follow_boundary(bits_, {runs.front().y, runs.front().begin, kEast}, visit);
+    }
     if (block.count > 0) flush();
     outlines.end_polygon();
   }
@@ -156,9 +196,12 @@ Candidates find_candidates(TensorView<const T, 2> map, const LesionOptions& opti
   }
   RunMask runs = std::move(*few);
   RunLabels labels = label_runs(runs, Connectivity::kEight);
-  if (options.fill_holes && labels.holes > 0) {
+  if (options.fill_holes && !labels.rings.empty()) {
     // Only what is kept is filled: islands in the hole of what is dropped remain.
-    std::vector<std::uint8_t> holed = find_holed(runs, labels);
+    std::vector<std::uint8_t> holed(static_cast<std::size_t>(labels.count), 0);
+    for (const std::int32_t run : labels.rings) {
+      holed[static_cast<std::size_t>(labels.labels[static_cast<std::size_t>(run)])] = 1;
+    }
     if (!all_seeded) keep_seeded(map, runs, labels, options.high, holed);
     lay_over(runs, labels, fill_run_holes(select_components(runs, labels, holed)));
   }
