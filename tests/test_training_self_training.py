@@ -20,7 +20,7 @@ from training.prepare import Sample  # noqa: E402
 from training.self_training import SelfTraining, lesion_labels, otsu_threshold, relabelled  # noqa: E402
 from training.train import RunOptions, Trainer  # noqa: E402
 
-SETTINGS = SelfTraining(0.3, 0.25, 0.5, evidence_network=0.5, evidence_brightness=1.0, evidence_depth=1.5)
+SETTINGS = SelfTraining(0.3, 0.25, 0.5, evidence_network=0.5, evidence_contrast=1.0, evidence_depth=1.5)
 
 
 def sample(labels: np.ndarray, image: np.ndarray | None = None) -> Sample:
@@ -69,14 +69,23 @@ def test_each_kind_of_evidence_alone() -> None:
     image, p = 0.3 + 0.3 * bright, np.where(probable, 0.9, 0.1).astype(np.float32)
 
     def found(**weights: float) -> np.ndarray:
-        none = {"evidence_network": 0.0, "evidence_brightness": 0.0, "evidence_depth": 0.0}
+        none = {"evidence_network": 0.0, "evidence_contrast": 0.0, "evidence_depth": 0.0}
         return lesion_labels(sample(outline, image), p, replace(SETTINGS, **{**none, **weights})) == 1
 
-    assert iou(found(evidence_brightness=1.0), bright) > 0.8
+    assert iou(found(evidence_contrast=1.0), bright) > 0.8
     assert iou(found(evidence_network=1.0), probable) > 0.95
     middle = found(evidence_depth=1.0)
     assert middle[30, 30] and not middle[30, 12] and 0.2 < middle.sum() / outline.sum() < 0.7
     assert np.array_equal(found(), outline)  # no evidence: the outline is the lesion
+
+
+def test_a_slope_of_the_tissue_is_no_lesion() -> None:
+    outline, lesion = disk((60, 60), (30, 30), 20), disk((60, 60), (32, 36), 8)
+    slope = np.tile(np.linspace(0.7, 0.1, 60), (60, 1))  # over the outline it falls by more than the lesion rises
+    image = slope + 0.1 * lesion
+    contrast = replace(SETTINGS, evidence_network=0.0, evidence_depth=0.0)
+    found = lesion_labels(sample(outline, image), np.full(outline.shape, 0.1, np.float32), contrast) == 1
+    assert iou(found, lesion) > 0.8
 
 
 def test_what_may_be_odd_about_outlines() -> None:

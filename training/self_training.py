@@ -1,11 +1,12 @@
 """Stage S3, self-training: lesions found inside the loose outlines become the outlines that are learnt from.
 
 After S1 and S2 the averaged network is asked once about every training image. Within each outline three things speak
-for a pixel: what the network says, how bright it is (a lesion is denser than what surrounds it), and how deep inside
-the outline it lies (who draws loosely still draws around the lesion). Their weighted sum is cut in two by Otsu's
-threshold; the upper part is the lesion, the rest of the outline is background. Training labels made from an image's own
-grey values within a coarse annotation: Khoreva et al. 2017, "Simple does it: weakly supervised instance and semantic
-segmentation" (GrabCut in boxes there); the three terms and their weights are ours.
+for a pixel: what the network says, how much brighter it is than the surroundings lead one to expect (a lesion is denser
+than the tissue it lies in), and how deep inside the outline it lies (who draws loosely still draws around the lesion).
+Their weighted sum is cut in two by Otsu's threshold; the upper part is the lesion, the rest of the outline is
+background. Training labels made from an image's own grey values within a coarse annotation: Khoreva et al. 2017,
+"Simple does it: weakly supervised instance and semantic segmentation" (GrabCut in boxes there); the three terms and
+their weights are ours, found on the experiment's training patients.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage  # type: ignore[import-untyped]
 
+from training.harmonic import harmonic_continuation
 from training.prepare import Sample
 
 #: Grey values are smoothed by this before they count as evidence.
@@ -40,20 +42,20 @@ class SelfTraining:
     share of its weight that the strict penalty and the classification term keep. The class has been learnt by then,
     and its gradient, which falls on the strongest pixels of the maps, keeps them from following a boundary (measured:
     training/experiments/README.md). evidence_*: weights of what speaks for a pixel of an outline, each counted in
-    standard deviations within the outline: the network's logit, the smoothed grey value, the distance to the outline's
-    edge. All weights 0 say that the outlines are the lesions already.
+    standard deviations within the outline: the network's logit, the grey value's excess over the surroundings', the
+    distance to the outline's edge. All weights 0 say that the outlines are the lesions already.
     """
 
     self_training_from: float
     self_training_strict: float
     self_training_class: float
     evidence_network: float
-    evidence_brightness: float
+    evidence_contrast: float
     evidence_depth: float
 
     @property
     def weights(self) -> tuple[float, float, float]:
-        return self.evidence_network, self.evidence_brightness, self.evidence_depth
+        return self.evidence_network, self.evidence_contrast, self.evidence_depth
 
 
 def lesion_labels(sample: Sample, probability: NDArray[np.float32], settings: SelfTraining) -> NDArray[np.int16]:
@@ -81,7 +83,8 @@ def lesion_labels(sample: Sample, probability: NDArray[np.float32], settings: Se
         if np.count_nonzero(outline) < _LEAST_PIXELS:
             result[labels == k] = k
             continue
-        seen = [_standardised(values, outline) for values in (logits, brightness, _depth(outline))]
+        contrast = brightness - harmonic_continuation(brightness, outline, sample.breast)
+        seen = [_standardised(values, outline) for values in (logits, contrast, _depth(outline))]
         total: Floats = np.tensordot(settings.weights, seen, axes=1)
         result[_largest_part(outline & (total > otsu_threshold(total[outline]))) & outline] = k
     return result

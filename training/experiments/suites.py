@@ -13,7 +13,7 @@ SWEEP_ARMS = ("floor_15", "method", "floor_55", "floor_70")  # the method's own 
 SELF_TRAINING_ARMS = (
     "no_self_training",
     "no_depth",
-    "no_brightness",
+    "no_contrast",
     "network_alone",
     "full_classification",
     "strict_self_training",
