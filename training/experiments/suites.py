@@ -15,6 +15,7 @@ SELF_TRAINING_ARMS = (
     "no_depth",
     "no_contrast",
     "network_alone",
+    "fifth_classification",
     "full_classification",
     "strict_self_training",
 )
