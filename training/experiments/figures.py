@@ -91,9 +91,8 @@ def _frontier(figures_of: Mapping[str, Mapping[str, Estimate]], floor_of: Mappin
     present = [name for name in SWEEP_ARMS if name in figures_of]
     floors = [floor_of[name] for name in present]
     points = [(figures_of[n]["recall"].value, figures_of[n]["precision"].value) for n in present]
-    left.plot(*zip(*points, strict=True), color="tab:blue", marker="o", linewidth=1, label="(b) by size floor")
-    for floor, point in zip(floors, points, strict=True):
-        left.annotate(f"{floor:.2f}", point, textcoords="offset points", xytext=(5, 5), fontsize=9)
+    text = f"(b), size floors {min(floors):.2f} to {max(floors):.2f}"
+    left.plot(*zip(*points, strict=True), color="tab:blue", marker="o", linewidth=1, label=text)
     left.legend(fontsize=8, loc="upper right")
     left.set(xlabel="recall of the true lesions' pixels", ylabel="precision", xlim=(0, 1), ylim=(0, 1))
     values = [figures_of[n]["lesion IoU"] for n in present]
