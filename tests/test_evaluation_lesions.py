@@ -178,6 +178,16 @@ def test_points_and_images_must_go_together():
             evaluation.match_points(*arguments, patients=["a"])
 
 
+@pytest.mark.parametrize("levels", [[0.1, 0.2], [0.1, 0.2, np.nan], [np.nan], None])
+def test_equal_scores_keep_their_order(levels):
+    """Of N images with a point each; None: no two scores are equal."""
+    rng = np.random.default_rng(0)
+    scores = rng.permutation(50) / 50 if levels is None else rng.choice(levels, 50)
+    labels, patients = np.zeros((4, 4), np.int32), [str(k) for k in range(50)]
+    found = evaluation.match_points([[(0, 0)]] * 50, scores[:, None], [labels] * 50, patients=patients)
+    np.testing.assert_array_equal(found.image, np.argsort(-scores, kind="stable"))
+
+
 def test_points_that_are_no_numbers_and_outlines_that_are_no_integers():
     outlines = outline((0, 0, 10, 10))
     image = evaluation.compare_points([(np.nan, 1), (1, 1)], [0.9, np.nan], outlines, patient="a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -135,7 +136,7 @@ def match_lesions(
     if duplicates == "ignored":
         state[(lesion < 0) & (reached != 0)] = IGNORED
     scores = _join([result.scores for result in results], np.float64)
-    order = np.argsort(-scores, kind="stable")
+    order = _best_first(scores)
     reference_counts = [len(result.reference_areas) for result in results]
     pixel_areas = [np.nan if result.pixel_area_mm2 is None else result.pixel_area_mm2 for result in results]
     areas = _join([result.reference_areas for result in results], np.float64)
@@ -196,7 +197,7 @@ def match_points(
     )
     state[first] = np.where(lesion[first] >= 0, HIT, FALSE_POSITIVE)
     spacing = np.full(images, np.nan) if pixel_spacing_mm is None else np.asarray(pixel_spacing_mm, np.float64)
-    order = np.argsort(-ordered, kind="stable")
+    order = _best_first(ordered)
     return Matches(
         scores=ordered[order],
         state=state[order],
@@ -260,13 +261,28 @@ def _overlap_table(result: ImageResult, overlap: Overlap) -> Floats | NDArray[np
 def _join_points(points: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> tuple[Floats, Floats, list[int]]:
     """All points, float64 [N, 2], all scores, float64 [N], and how many each image has."""
     where, values = [np.asarray(p) for p in points], [np.asarray(s) for s in scores]
+    counts = [s.size for s in values]
+    with contextlib.suppress(ValueError):  # arrays of different rank
+        places, joined = _join(where, np.float64), _join(values, np.float64)
+        # What could be joined has one rank, so that not every image need be looked at.
+        if places.shape[1:] == (2,) and joined.ndim == 1 and [len(p) for p in where] == counts:
+            return places, joined, counts
     for k, (place, score) in enumerate(zip(where, values, strict=True)):
         if score.ndim != 1 or place.shape[:1] != score.shape or (place.shape[1:] != (2,) and place.size):
             raise InvalidArgument(
                 f"image {k}: points of shape {place.shape}, scores of shape {score.shape}; needed: [D, 2] and [D]"
             )
     some = [place for place in where if place.size]
-    return _join(some, np.float64).reshape(-1, 2), _join(values, np.float64), [len(score) for score in values]
+    return _join(some, np.float64).reshape(-1, 2), _join(values, np.float64), counts
+
+
+def _best_first(scores: Floats) -> NDArray[np.intp]:
+    """The order of descending scores, of equal ones the first first. They are rare, and a stable sort takes longer."""
+    order = np.argsort(-scores)
+    ordered = scores[order]
+    if (ordered[1:] < ordered[:-1]).all():
+        return order
+    return np.argsort(-scores, kind="stable")
 
 
 def _join(arrays: Sequence[NDArray[Any]], dtype: Any) -> NDArray[Any]:
