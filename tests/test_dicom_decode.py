@@ -6,6 +6,8 @@ import hashlib
 import io
 import os
 import struct
+import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -243,3 +245,11 @@ def test_files_of_any_kind_are_read_to_their_end(tmp_path: Path) -> None:
         writing = pool.submit(pipe.write_bytes, data[:200_000])
         assert load_bytes(pipe) == (data[:200_000], "pipe")
         writing.result()
+
+
+def test_an_imagecodecs_without_htj2k_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = files.make_file(files.breast(), files.HTJ2K_LOSSLESS)
+    stand_in = types.SimpleNamespace(__version__="2025.3.30", jpeg2k_decode=imagecodecs.jpeg2k_decode)
+    monkeypatch.setitem(sys.modules, "imagecodecs", stand_in)
+    with pytest.raises(DicomError, match=r"HTJ2K is not read by imagecodecs 2025\.3\.30; a later one is needed"):
+        read_dicom(data)

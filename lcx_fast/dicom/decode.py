@@ -222,6 +222,8 @@ def _decode_htj2k(stream: bytes, layout: PixelLayout, _: _Codec) -> NDArray[Any]
     """
     import imagecodecs
 
+    if not hasattr(imagecodecs, "htj2k_decode"):  # the last one for Python 3.10
+        raise DicomError(f"HTJ2K is not read by imagecodecs {imagecodecs.__version__}; a later one is needed")
     header = read_jpeg2000(stream)
     _check_header(header, layout, has_sign=True)
     samples: NDArray[Any] = imagecodecs.htj2k_decode(with_sign(stream, signed=True))
