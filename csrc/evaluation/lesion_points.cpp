@@ -177,6 +177,8 @@ LesionPoints compare_image(TensorView<const double, 2> points, TensorView<const 
     numbers.push_back(label);
     result.areas.push_back(pixels);
   });
+  result.scores.reserve(static_cast<std::size_t>(count));
+  result.lesion.reserve(static_cast<std::size_t>(count));
   for (const std::int64_t i : best_first(scores, first, count)) {
     result.scores.push_back(scores(i));
     const Label label = label_at(labels, points(i, 0), points(i, 1));
