@@ -104,6 +104,27 @@ def test_remove_small(mask, layout, connectivity, min_area, threads):
     assert np.array_equal(kept, reference.remove_small(mask, min_area, connectivity))
 
 
+@settings(max_examples=30, deadline=None)
+@given(mask=masks, connectivity=st.sampled_from([4, 8]), min_area=st.sampled_from([2, 9, 60]))
+def test_what_else_there_is_changes_nothing(mask, connectivity, min_area):
+    """Masks of many runs are worked on in other ways: here stripes make them many, and touch nothing."""
+    height, width = mask.shape
+    whole = np.zeros((height + 2 + 230, max(width, 600) + 2), bool)
+    whole[:height, :width] = mask
+    whole[height + 2 :, ::2] = True
+    assert np.count_nonzero(np.diff(whole, axis=1)) > 2 * (1 << 16)
+    outside = np.pad(mask, ((0, 1), (0, 1)))  # open where it ends within the whole
+    for found, expected in (
+        (ops.fill_holes(whole), reference.fill_holes(outside)),
+        (
+            ops.remove_small(whole, min_area=min_area, connectivity=connectivity),
+            reference.remove_small(outside, min_area, connectivity),
+        ),
+    ):
+        assert np.array_equal(found[:height, :width], expected[:-1, :-1])
+        assert np.array_equal(found[height:], whole[height:])
+
+
 @settings(max_examples=60, deadline=None)
 @given(masks, layouts, st.sampled_from([4, 8]), st.integers(0, 2**31), st.sampled_from([0.3, 0.6, 0.99]))
 def test_hysteresis(mask, layout, connectivity, seed, high):

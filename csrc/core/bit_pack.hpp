@@ -64,7 +64,12 @@ inline void unpack_word(std::uint64_t word, std::uint8_t* bytes) {
 inline void unpack_bits(const std::uint64_t* words, std::int64_t count, std::uint8_t* bytes) {
   std::int64_t at = 0;
   for (; count - at >= 64; at += 64) {
-    const std::uint64_t word = words[at / 64];
+    const std::uint64_t* next = words + at / 64;
+    while (count - at >= 320 && (next[0] | next[1] | next[2] | next[3]) == 0) {
+      at += 256;
+      next += 4;
+    }
+    const std::uint64_t word = *next;
     if (word == ~std::uint64_t{0}) {
       std::memset(bytes + at, 1, 64);
     } else if (word != 0) {

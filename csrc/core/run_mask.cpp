@@ -167,6 +167,14 @@ RunLabels label_runs(const RunMask& mask, Connectivity connectivity) {
   return labels;
 }
 
+std::vector<std::uint8_t> find_holed(const RunLabels& labels) {
+  std::vector<std::uint8_t> holed(static_cast<std::size_t>(labels.count), 0);
+  for (const std::int32_t run : labels.rings) {
+    holed[static_cast<std::size_t>(labels.labels[static_cast<std::size_t>(run)])] = 1;
+  }
+  return holed;
+}
+
 RunMask fill_run_holes(const RunMask& mask) {
   const RunMask background = complement(mask);
   const RunLabels regions = label_runs(background, Connectivity::kFour);

@@ -68,6 +68,9 @@ RunLabels label_runs(const RunMask& mask, Connectivity connectivity);
 /// The mask with every background region that is not 4-connected to the image's border made foreground.
 RunMask fill_run_holes(const RunMask& mask);
 
+/// Per 8-connected component, whether it encloses background.
+std::vector<std::uint8_t> find_holed(const RunLabels& labels);
+
 /// Puts components whose holes have been filled in place of all that lies within them, and numbers anew.
 ///
 /// labels  8-connected

@@ -198,10 +198,7 @@ Candidates find_candidates(TensorView<const T, 2> map, const LesionOptions& opti
   RunLabels labels = label_runs(runs, Connectivity::kEight);
   if (options.fill_holes && !labels.rings.empty()) {
     // Only what is kept is filled: islands in the hole of what is dropped remain.
-    std::vector<std::uint8_t> holed(static_cast<std::size_t>(labels.count), 0);
-    for (const std::int32_t run : labels.rings) {
-      holed[static_cast<std::size_t>(labels.labels[static_cast<std::size_t>(run)])] = 1;
-    }
+    std::vector<std::uint8_t> holed = find_holed(labels);
     if (!all_seeded) keep_seeded(map, runs, labels, options.high, holed);
     lay_over(runs, labels, fill_run_holes(select_components(runs, labels, holed)));
   }
