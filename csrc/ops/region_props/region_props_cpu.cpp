@@ -1,19 +1,39 @@
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.hpp"
+#include "core/simd.hpp"
 #include "ops/region_props/region_props.hpp"
 
 namespace lcx::cpu {
 namespace {
 
+// Where from `x` on a row has something else than `label`.
+LCX_SIMD_CLONES std::int64_t end_of_stretch(const std::int32_t* row, std::int64_t x, std::int64_t width,
+                                            std::int32_t label) {
+  constexpr std::int64_t kBlock = 64;
+  for (; x + kBlock <= width; x += kBlock) {
+    std::int32_t differ = 0;
+    for (std::int64_t i = 0; i < kBlock; ++i) differ |= row[x + i] ^ label;
+    if (differ != 0) break;
+  }
+  while (x < width && row[x] == label) ++x;
+  return x;
+}
+
 // Calls visit(label, y, begin, end) for each stretch of one nonzero label within a row.
 template <typename Visit>
 void for_each_stretch(TensorView<const std::int32_t, 2> labels, const Visit& visit) {
+  const std::int64_t width = labels.shape[1];
+  // Stretches of noise end before looking at blocks of pixels is worth it.
+  const std::int64_t near = labels.has_dense_rows() ? 8 : width + 1;
   for (std::int64_t y = 0; y < labels.shape[0]; ++y) {
-    for (std::int64_t x = 0; x < labels.shape[1];) {
+    for (std::int64_t x = 0; x < width;) {
       const std::int32_t label = labels(y, x);
       const std::int64_t begin = x;
-      while (x < labels.shape[1] && labels(y, x) == label) ++x;
+      while (x < width && labels(y, x) == label) {
+        if (++x - begin == near) x = end_of_stretch(labels.row(y), x, width, label);
+      }
       if (label != 0) visit(label, y, begin, x);
     }
   }
