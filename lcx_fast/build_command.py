@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .console import say
 from .errors import InvalidArgument
 from .model import model_path, read_model_spec
 
@@ -47,11 +48,11 @@ class BuildProgress:
 
     def show(self, phase: str, done: int, steps: int) -> None:
         if self._shown:
-            print(f"\r\033[K[{done}/{steps}] {phase}", end="", file=sys.stderr, flush=True)
+            say(f"\r\033[K[{done}/{steps}] {phase}", end="")
 
     def clear(self) -> None:
         if self._shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            say("\r\033[K", end="")
 
 
 def _target(arguments: argparse.Namespace) -> BuildTarget:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__, build_command, evaluate_command
-from .console import complain, prepare_standard_streams, printable
+from .console import prepare_standard_streams, printable, say
 from .errors import DeviceError, EngineError, LcxError
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def print_warnings(warnings: Mapping[str, Sequence[str]]) -> None:
     """Each warning once, with the images it is about."""
     for warning, names in warnings.items():
         where = names[0] if len(names) == 1 else f"{len(names)} images"
-        print(printable(f"warning, {where}: {warning}"), file=sys.stderr)
+        say(printable(f"warning, {where}: {warning}"))
 
 
 class Progress:
@@ -95,11 +95,11 @@ class Progress:
 
     def show(self, done: int, name: str) -> None:
         if self._shown:
-            print(f"\r\033[K[{done}/{self._total}] {printable(name)}", end="", file=sys.stderr, flush=True)
+            say(f"\r\033[K[{done}/{self._total}] {printable(name)}", end="")
 
     def clear(self) -> None:
         if self._shown:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            say("\r\033[K", end="")
 
 
 def run_infer(arguments: argparse.Namespace) -> int:
@@ -114,7 +114,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
         raise InvalidArgument(f"--format {arguments.format!r}; accepted: {', '.join(FORMATS)}")
     paths = find_images(arguments.paths)
     if arguments.out is None and not arguments.json:
-        print("no --out: nothing is written, only summaries are shown", file=sys.stderr)
+        say("no --out: nothing is written, only summaries are shown")
     detector = load_model(
         arguments.model,
         device=arguments.device,
@@ -130,7 +130,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
         progress.clear()
         if result.error is not None:
             failed += 1
-            print(printable(summary_line(result)), file=sys.stderr)
+            say(printable(summary_line(result)))
         elif result.report is not None:
             as_json = arguments.json
             shown = json.dumps(result.report.to_dict(), allow_nan=False) if as_json else summary_line(result)
@@ -141,7 +141,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
             progress.show(done, paths[done].name)
     print_warnings(warnings)
     if failed:
-        print(f"{failed} of {len(paths)} files failed", file=sys.stderr)
+        say(f"{failed} of {len(paths)} files failed")
     return EXIT_BAD_INPUT if failed else EXIT_OK
 
 
@@ -169,24 +169,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
-        complain("\nstopped")
+        say("\nstopped")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away; say nothing more, not even at exit.
         sys.stdout = None
         return 128 + signal.SIGPIPE
     except OSError as error:  # files have errors of our own; left are standard output, and folders not to be listed
-        complain(printable(f"lcx-fast: {error}"))
+        say(printable(f"lcx-fast: {error}"))
         sys.stdout = None
         return EXIT_BAD_INPUT
     except (DeviceError, EngineError) as error:
-        complain(printable(f"lcx-fast: {error}"))
+        say(printable(f"lcx-fast: {error}"))
         return EXIT_ENGINE
     except MemoryError:
-        complain("lcx-fast: not enough memory")
+        say("lcx-fast: not enough memory")
         return EXIT_ENGINE
     except LcxError as error:
-        complain(printable(f"lcx-fast: {error}"))
+        say(printable(f"lcx-fast: {error}"))
         return EXIT_BAD_INPUT
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
@@ -28,10 +27,14 @@ def prepare_standard_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def complain(message: str) -> None:
-    """One line on standard error; where that cannot be written either, the exit code must do."""
-    with contextlib.suppress(OSError):
-        print(message, file=sys.stderr)
+def say(message: str, *, end: str = "\n") -> None:
+    """Print on standard error. Where that cannot be written, nothing more is said: results and exit code must do."""
+    try:
+        print(message, end=end, file=sys.stderr, flush=True)
+    except OSError:
+        # What is still buffered would be tried again at exit, and end the process with 120.
+        nowhere = Path(os.devnull)
+        sys.stderr = nowhere.open("w")
 
 
 def printable(text: str) -> str:

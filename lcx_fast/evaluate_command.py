@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .console import say
 from .errors import InvalidArgument
 from .files import write_bytes
 
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(coco.summary() + "\n\n" + table(summary))
     if arguments.plots is not None:
         for path in write_plots(results, scores, arguments.plots):
-            print(path, file=sys.stderr)
+            say(str(path))
     return 0
 
 
@@ -111,26 +111,21 @@ def check_names(predictions: Mapping[str, AnnotatedImage], reference: Mapping[st
             f"for instance {missing[0]!r}" + (f"; a predicted one is {unknown[0]!r}" if unknown else "")
         )
     if missing:
-        print(
+        say(
             f"warning: {len(missing)} of {len(reference)} reference images have no prediction, for instance "
-            f"{missing[0]!r}; they count as images without detections",
-            file=sys.stderr,
+            f"{missing[0]!r}; they count as images without detections"
         )
     if unknown:
-        print(
-            f"warning: {len(unknown)} predicted images are not in the reference, for instance {unknown[0]!r}; left out",
-            file=sys.stderr,
-        )
+        say(f"warning: {len(unknown)} predicted images are not in the reference, for instance {unknown[0]!r}; left out")
 
 
 def check_scores(results: Sequence[ImageResult]) -> None:
     """Say if nothing ranks the detections, as with masks."""
     scores = [float(score) for result in results for score in result.scores]
     if len(scores) > 1 and len(set(scores)) == 1:
-        print(
+        say(
             f"warning: all {len(scores)} detections have the same score, so there is one threshold only; COCO's "
-            "figures go through equal scores in the order of the images",
-            file=sys.stderr,
+            "figures go through equal scores in the order of the images"
         )
 
 
@@ -138,10 +133,9 @@ def check_candidates(predictions: Mapping[str, AnnotatedImage]) -> None:
     """Say if reports left candidates out, for then AP and FROC end at their operating point."""
     left_out = sum(image.left_out for image in predictions.values())
     if left_out:
-        print(
+        say(
             f"warning: the reports leave out {left_out} candidates below their operating point, so AP and FROC end "
-            "there; `lcx-fast infer --operating-point all` reports every one",
-            file=sys.stderr,
+            "there; `lcx-fast infer --operating-point all` reports every one"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -135,10 +136,15 @@ def lcx_fast_command(*arguments, **named):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_standard_error_leaves_the_exit_code(films):
+@pytest.mark.parametrize("code", [0, 2])
+def test_a_full_standard_error_leaves_the_exit_code(films, model, code):
+    arguments = [films / ("missing.dcm" if code else "a.pgm"), "--model", model]
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "lcx_fast.cli", "infer", str(films / "missing.dcm")]
-        assert subprocess.run(command, stderr=full, timeout=60).returncode == 2
+        command = [sys.executable, "-m", "lcx_fast.cli", "infer", *map(str, arguments)]
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(command, stderr=full, stdout=subprocess.PIPE, env=environment, text=True, timeout=60)
+    assert done.returncode == code
+    assert done.stdout.startswith("a.pgm: ") == (code == 0)
 
 
 @pytest.mark.parametrize("closed", [[0], [1], [2], [0, 1, 2]])
