@@ -45,10 +45,13 @@ def find_images(paths: Iterable[Path]) -> tuple[Path, ...]:
     """
     found: dict[Path, None] = {}
     for path in paths:
-        mode = _mode(path)
-        if mode is None and not _is_closed(path):
-            raise InvalidArgument(f"{path}: no such file or folder")
-        if mode is not None and stat.S_ISDIR(mode):
+        try:
+            is_folder = stat.S_ISDIR(path.stat().st_mode)
+        except PermissionError:  # nobody may tell us if it is there
+            is_folder = False
+        except OSError:
+            raise InvalidArgument(f"{path}: no such file or folder") from None
+        if is_folder:
             inside = sorted(_images_in(path))
             if not inside:
                 raise InvalidArgument(f"{path}: no image in this folder ({', '.join(sorted(SUFFIXES))})")
@@ -66,37 +69,33 @@ def _images_in(folder: Path) -> Iterator[Path]:
     for root, folders, files in walk:
         here = Path(root)
         identity = _identity(here)
-        # In place: what is taken out is not gone into. A hidden folder is left out, a link in a circle ends here.
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and identity not in seen)
-        if identity in seen:
+        if identity in seen:  # by another link, or in a circle
+            folders.clear()
             continue
         seen.add(identity)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))  # in place: what is gone into
         for name in files:
             path = here / name
-            mode = _mode(path)
+            status = _status(path)
             # Pipes and devices are no images; what cannot be asked claims to be one by its name.
-            if not name.startswith(".") and (mode is None or stat.S_ISREG(mode)) and _may_be_image(path):
+            is_file = status is None or stat.S_ISREG(status.st_mode)
+            if is_file and not name.startswith(".") and _may_be_image(path):
                 yield path
     yield from closed
 
 
-def _mode(path: Path) -> int | None:
-    """Kind and rights of a file; None if they cannot be had."""
+def _status(path: Path) -> os.stat_result | None:
+    """What the system says of a file; None if it cannot be had."""
     try:
-        return path.stat().st_mode
+        return path.stat()
     except OSError:
         return None
 
 
-def _is_closed(path: Path) -> bool:
-    """Whether nobody may tell us if it is there."""
-    try:
-        path.stat()
-    except PermissionError:
-        return True
-    except OSError:
-        pass
-    return False
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What a file is, by any name; None if it cannot be had."""
+    status = _status(path)
+    return None if status is None else (status.st_dev, status.st_ino)
 
 
 def _may_be_image(path: Path) -> bool:
@@ -191,15 +190,6 @@ def _check_images_stay(images: Iterable[Path], results: Iterable[Path]) -> None:
         identity = _identity(result)
         if identity is not None and (image := taken.get(identity)) is not None:
             raise InvalidArgument(f"{image}: a result would be written over this image; choose another --out")
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What a file is, by any name; None if it is not there."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _infer(detector: Detector, path: Path, read: Future[tuple[Mammogram, float]]) -> Result:

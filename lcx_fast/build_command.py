@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .console import say
+from .console import ProgressLine
 from .errors import InvalidArgument
 from .model import model_path, read_model_spec
 
@@ -40,21 +39,6 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--rebuild", action="store_true", help="build even if the cache has the plan")
 
 
-class BuildProgress:
-    """One line on the terminal that says how far; silent where there is no terminal."""
-
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty()
-
-    def show(self, phase: str, done: int, steps: int) -> None:
-        if self._shown:
-            say(f"\r\033[K[{done}/{steps}] {phase}", end="")
-
-    def clear(self) -> None:
-        if self._shown:
-            say("\r\033[K", end="")
-
-
 def _target(arguments: argparse.Namespace) -> BuildTarget:
     from .engines.build import parse_compute_capability, target_gpu
 
@@ -82,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     package = find_package()
     key = plan_key(model, precision, target, package)
-    progress = BuildProgress()
+    progress = ProgressLine()
     started: list[float] = []
 
     def build() -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__, build_command, evaluate_command
-from .console import prepare_standard_streams, printable, say
+from .console import ProgressLine, prepare_standard_streams, printable, say
 from .errors import DeviceError, EngineError, LcxError
 
 if TYPE_CHECKING:
@@ -86,22 +86,6 @@ def print_warnings(warnings: Mapping[str, Sequence[str]]) -> None:
         say(printable(f"warning, {where}: {warning}"))
 
 
-class Progress:
-    """A line on the terminal that says how far; silent where there is no terminal."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._shown = sys.stderr.isatty() and total > 1
-
-    def show(self, done: int, name: str) -> None:
-        if self._shown:
-            say(f"\r\033[K[{done}/{self._total}] {printable(name)}", end="")
-
-    def clear(self) -> None:
-        if self._shown:
-            say("\r\033[K", end="")
-
-
 def run_infer(arguments: argparse.Namespace) -> int:
     """``lcx-fast infer``."""
     from .batch import FORMATS, find_images, infer_files
@@ -121,10 +105,10 @@ def run_infer(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         operating_point=arguments.operating_point,
     )
-    progress = Progress(len(paths))
+    progress = ProgressLine(wanted=len(paths) > 1)
     failed = 0
     warnings: dict[str, list[str]] = {}
-    progress.show(0, paths[0].name)
+    progress.show(paths[0].name, 0, len(paths))
     results = infer_files(detector, paths, out=arguments.out, formats=formats, pixel_spacing_mm=arguments.pixel_spacing)
     for done, result in enumerate(results, start=1):
         progress.clear()
@@ -138,7 +122,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
             for warning in result.report.warnings:
                 warnings.setdefault(warning, []).append(result.path.name)
         if done < len(paths):
-            progress.show(done, paths[done].name)
+            progress.show(paths[done].name, done, len(paths))
     print_warnings(warnings)
     if failed:
         say(f"{failed} of {len(paths)} files failed")

@@ -43,3 +43,18 @@ def printable(text: str) -> str:
     File names may hold anything: line breaks, a terminal's commands, bytes that are no characters.
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class ProgressLine:
+    """A line on the terminal that says how far; silent where there is no terminal, or none is wanted."""
+
+    def __init__(self, *, wanted: bool = True) -> None:
+        self._shown = wanted and sys.stderr.isatty()
+
+    def show(self, what: str, done: int, total: int) -> None:
+        if self._shown:
+            say(f"\r\033[K[{done}/{total}] {printable(what)}", end="")
+
+    def clear(self) -> None:
+        if self._shown:
+            say("\r\033[K", end="")
