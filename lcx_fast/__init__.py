@@ -12,11 +12,9 @@ Research use only.
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
-
 from .errors import DeviceError, DicomError, EngineError, InvalidArgument, LcxError, Unsupported
 
+TYPE_CHECKING = False  # what type checkers take it for; `typing` itself would take half of the time of this import
 if TYPE_CHECKING:
     from . import evaluation, ops
     from .decision import Decision
@@ -26,6 +24,8 @@ if TYPE_CHECKING:
     from .mammogram import Mammogram, PixelSpacing
     from .pipeline import Detector, ImageReport, ProbabilityMap, load_model
     from .preprocess import breast_mask
+
+    __version__: str
 
 __all__ = [
     "Decision",
@@ -51,11 +51,6 @@ __all__ = [
     "read_mammogram",
 ]
 
-try:
-    __version__ = version("lcx-fast")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
-
 #: Where each public name lives. Loaded on first use, so that ``import lcx_fast`` stays quick.
 _HOMES = {
     "Decision": ".decision",
@@ -73,16 +68,28 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in ("evaluation", "ops"):
         return import_module(f".{name}", __name__)
-    if name not in _HOMES:
+    if name == "__version__":
+        value: object = _installed_version()
+    elif name in _HOMES:
+        value = getattr(import_module(_HOMES[name], __name__), name)
+    else:
         raise AttributeError(f"module 'lcx_fast' has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name], __name__), name)
     globals()[name] = value
     return value
+
+
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("lcx-fast")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,7 @@ from .dicom.spacing import user_spacing
 from .errors import DeviceError, DicomError, InvalidArgument, LcxError
 from .images import read_mammogram
 from .mammogram import Mammogram
+from .parallel import submit
 from .pipeline import Detector, ImageReport
 from .report.overlay import OVERLAY_MARK, OVERLAY_MARK_WITHIN
 
@@ -147,7 +148,7 @@ def infer_files(
     Raises:
         InvalidArgument: for a spacing that is none, an ``out`` that cannot be made, or a result that would take an
             image's place.
-        EngineError, DeviceError: what would stop every other file too.
+        EngineError, DeviceError: what would stop every other file too, the lack of threads among it.
     """
     user_spacing(pixel_spacing_mm)  # Wrong for one file is wrong for all.
     if out is not None:
@@ -164,12 +165,12 @@ def infer_files(
         ThreadPoolExecutor(1, thread_name_prefix="lcx-read") as reader,
         ThreadPoolExecutor(1, thread_name_prefix="lcx-write") as writer,
     ):
-        ahead = reader.submit(_read, paths[0], pixel_spacing_mm) if paths else None
+        ahead = submit(reader, _read, paths[0], pixel_spacing_mm) if paths else None
         behind: Future[Result] | None = None
         for i, (path, name) in enumerate(zip(paths, names, strict=True)):
             assert ahead is not None
             read = ahead
-            ahead = reader.submit(_read, paths[i + 1], pixel_spacing_mm) if i + 1 < len(paths) else None
+            ahead = submit(reader, _read, paths[i + 1], pixel_spacing_mm) if i + 1 < len(paths) else None
             try:
                 inferred = _infer(detector, path, read)
             except LcxError:
@@ -178,7 +179,7 @@ def infer_files(
                 raise
             if behind is not None:
                 yield behind.result()
-            behind = writer.submit(_written, inferred, out, name, formats)
+            behind = submit(writer, _written, inferred, out, name, formats)
         if behind is not None:
             yield behind.result()
 

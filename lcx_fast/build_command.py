@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .console import ProgressLine
-from .errors import InvalidArgument
-from .model import model_path, read_model_spec
+from .console import ProgressLine, let_interrupts_unwind
+from .errors import DeviceError, InvalidArgument
 
 if TYPE_CHECKING:
     from .engines.build import BuildTarget
@@ -43,7 +42,12 @@ def _target(arguments: argparse.Namespace) -> BuildTarget:
     from .engines.build import parse_compute_capability, target_gpu
 
     if arguments.compute_capability is None:
-        return target_gpu(arguments.device or 0)
+        try:
+            return target_gpu(arguments.device or 0)
+        except DeviceError as error:
+            raise DeviceError(
+                f"{error}; --compute-capability X.Y builds for cards elsewhere, with TensorRT-RTX and no GPU"
+            ) from error
     if arguments.device is not None:
         raise InvalidArgument("--device and --compute-capability: one of them, a card here or cards elsewhere")
     return parse_compute_capability(arguments.compute_capability)
@@ -55,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
     from .engines.plan_cache import PlanCache
     from .engines.tensorrt_package import find_package
     from .files import check_file_name, write_bytes
+    from .model import model_path, read_model_spec
 
+    let_interrupts_unwind()
     if arguments.precision not in PRECISIONS:
         raise InvalidArgument(f"--precision {arguments.precision!r}; accepted: {', '.join(PRECISIONS)}")
     precision = resolve_precision(arguments.precision)

@@ -1,6 +1,7 @@
 """The ``lcx-fast`` command.
 
-Exit codes: 0 everything was read; 2 bad input or usage; 3 a device or engine failed; 130 stopped by Ctrl-C.
+Exit codes: 0 everything was read; 2 bad input or usage; 3 a device or engine failed, or memory or threads ran out; 130
+stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,16 +12,36 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import __version__, build_command, evaluate_command
-from .console import ProgressLine, prepare_standard_streams, printable, say
+from . import build_command, evaluate_command
+from .console import (
+    EXIT_INTERRUPTED,
+    ProgressLine,
+    let_interrupts_unwind,
+    prepare_standard_streams,
+    printable,
+    say,
+)
 from .errors import DeviceError, EngineError, LcxError
 
 if TYPE_CHECKING:
     from .batch import Result
 
-EXIT_OK, EXIT_BAD_INPUT, EXIT_ENGINE, EXIT_INTERRUPTED = 0, 2, 3, 130
+#: Bytes of address space that NumPy and OpenBLAS take to be loaded, and a little.
+LEAST_MEMORY = 192 << 20
+
+EXIT_OK, EXIT_BAD_INPUT, EXIT_ENGINE = 0, 2, 3
+
+
+class _ShowVersion(argparse.Action):
+    """Asks for the version when it is wanted: that takes a third of the time of starting."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from . import __version__
+
+        print(f"lcx-fast {__version__}")
+        parser.exit()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -30,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
         description="Find lesions in mammograms. Research use only.",
         epilog="Exit codes: 0 all read, 2 bad input, 3 device or engine, 130 interrupted.",
     )
-    parser.add_argument("--version", action="version", version=f"lcx-fast {__version__}")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and leave")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     infer = commands.add_parser("infer", help="find lesions in files or folders")
@@ -92,6 +113,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
     from .errors import InvalidArgument
     from .pipeline import load_model
 
+    let_interrupts_unwind()
     formats = [name.strip() for name in arguments.format.split(",") if name.strip()]
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
@@ -133,9 +155,32 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     """``lcx-fast doctor``."""
     from .doctor import describe, examine
 
+    let_interrupts_unwind()
     facts = examine()
     print(json.dumps(facts, indent=1) if arguments.json else describe(facts))
     return EXIT_OK if facts["self_test"]["passed"] else EXIT_ENGINE
+
+
+def require_memory() -> None:
+    """Refuse a limit under which no library can be loaded; some end the process by themselves then.
+
+    Raises:
+        DeviceError: if it is so.
+    """
+    from .parallel import memory_limit
+
+    limit = memory_limit()
+    if limit is not None and limit < LEAST_MEMORY:
+        raise DeviceError(
+            f"this process may have {limit >> 20} MB of memory (ulimit -v); it needs {LEAST_MEMORY >> 20} MB at least"
+        )
+
+
+def _cause(error: BaseException) -> str:
+    """What was raised first, in a line; libraries wrap it in pages of advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())
 
 
 COMMANDS = {
@@ -151,6 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_standard_streams()
     arguments = build_parser().parse_args(argv)
     try:
+        require_memory()
         return COMMANDS[arguments.command](arguments)
     except KeyboardInterrupt:
         say("\nstopped")
@@ -167,12 +213,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(printable(f"lcx-fast: {error}"))
         return EXIT_ENGINE
     except MemoryError:
-        say("lcx-fast: not enough memory")
+        say("lcx-fast: not enough memory; end other programs, or raise this one's limit (ulimit -v, a container's)")
         return EXIT_ENGINE
     except LcxError as error:
         say(printable(f"lcx-fast: {error}"))
         return EXIT_BAD_INPUT
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    except ImportError as error:  # damaged, missing, or no memory to load it
+        say(
+            printable(
+                f"lcx-fast: a library cannot be loaded: {_cause(error)}; `pip install lcx-fast` brings all of them"
+            )
+        )
+        return EXIT_ENGINE

@@ -1,11 +1,35 @@
-"""What the command does with its standard streams: they may be closed, full, or unable to show a name."""
+"""The command and its terminal: standard streams that may be closed, full, or unable to show a name; and Ctrl-C."""
 
 from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 from pathlib import Path
+
+#: What shells report of a program that SIGINT ended.
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+
+
+def exit_at_once(*_: object) -> None:
+    """A handler of SIGINT for as long as nothing has been begun, and again when all is done.
+
+    A KeyboardInterrupt would be lost, or be told in a traceback, where the interpreter loads modules or ends.
+    """
+    os._exit(EXIT_INTERRUPTED)
+
+
+def let_interrupts_exit() -> None:
+    """From here on Ctrl-C ends the process at once; one that ignores it, as a shell's background job, still does."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, exit_at_once)
+
+
+def let_interrupts_unwind() -> None:
+    """From here on Ctrl-C raises KeyboardInterrupt again, for there is work to be ended in order."""
+    if signal.getsignal(signal.SIGINT) is exit_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def prepare_standard_streams() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .console import say
+from .console import let_interrupts_unwind, say
 from .errors import InvalidArgument
 from .files import write_bytes
 
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from .evaluation.inputs import read_predictions, read_reference
     from .evaluation.summary import summarise, table
 
+    let_interrupts_unwind()
     if arguments.draws < 1:
         raise InvalidArgument(f"--draws {arguments.draws}; needed: at least 1")
     if arguments.plots is not None:

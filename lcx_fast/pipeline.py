@@ -181,12 +181,12 @@ class Detector:
     def _check_engine(self, engine: Engine) -> None:
         """That an engine's network is what the model's metadata says."""
         spec = self.spec
-        expected = (1, 1, *spec.tile_shape)
-        if engine.input_shape != expected:
-            raise EngineError(f"model {spec.name}: its input is {engine.input_shape}; its metadata says {expected}")
-        if engine.output_shape != (1, len(spec.outputs), *spec.tile_shape):
+        found = (engine.input_shape, engine.output_shape)
+        expected = ((1, 1, *spec.tile_shape), (1, len(spec.outputs), *spec.tile_shape))
+        if found != expected:
             raise EngineError(
-                f"model {spec.name}: its output is {engine.output_shape}; its metadata names {', '.join(spec.outputs)}"
+                f"model {spec.name}: its input and output are {found[0]} and {found[1]}; its metadata says "
+                f"{expected[0]} and {expected[1]}, {', '.join(spec.outputs)}; export it anew"
             )
 
     def __reduce__(self) -> str:

@@ -161,6 +161,7 @@ def test_the_command_writes_a_bare_plan(model, module, caches, driver, monkeypat
     ("arguments", "code", "says"),
     [
         ([], 3, "no NVIDIA driver"),
+        ([], 3, "; --compute-capability X.Y builds for cards elsewhere"),
         (["--compute-capability", "8.9"], 2, "only on the card itself"),
         (["--compute-capability", "nine"], 2, "needed: major.minor"),
         (["--compute-capability", "8.9", "--device", "0"], 2, "one of them"),

@@ -100,7 +100,7 @@ def test_a_bad_file_never_stops_the_rest(films, model, tmp_path, capsys):
         (["infer", "{empty}"], 2, "no image in this folder"),
         (["infer", "{films}", "--model", "missing"], 2, "nor a bundled model"),
         (["infer", "{films}", "--format", "xml"], 2, "accepted: json, png"),
-        (["infer", "{films}", "--model", "{model}", "--device", "cuda"], 3, "no engine can run"),
+        (["infer", "{films}", "--model", "{model}", "--device", "cuda"], 3, "or use device cpu or auto"),
         (["infer", "{films}", "--model", "{model}", "--device", "tpu"], 2, "accepted: auto, cpu, cuda"),
         (["infer", "{films}", "--model", "{model}", "--out", "{films}/a.pgm"], 2, "cannot be made a folder"),
     ],
@@ -123,7 +123,7 @@ def test_what_cannot_be_written_is_said_so(films, model, tmp_path, capsys):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_standard_output_is_one_line(films, model):
-    command = [sys.executable, "-m", "lcx_fast.cli", "infer", str(films), "--json", "--model", model]
+    command = [sys.executable, "-m", "lcx_fast", "infer", str(films), "--json", "--model", model]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
     assert done.returncode == 2
@@ -131,7 +131,7 @@ def test_a_full_standard_output_is_one_line(films, model):
 
 
 def lcx_fast_command(*arguments, **named):
-    command = [sys.executable, "-m", "lcx_fast.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "lcx_fast", *map(str, arguments)]
     return subprocess.run(command, stderr=subprocess.PIPE, timeout=60, **named)
 
 
@@ -140,7 +140,7 @@ def lcx_fast_command(*arguments, **named):
 def test_a_full_standard_error_leaves_the_exit_code(films, model, code):
     arguments = [films / ("missing.dcm" if code else "a.pgm"), "--model", model]
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "lcx_fast.cli", "infer", *map(str, arguments)]
+        command = [sys.executable, "-m", "lcx_fast", "infer", *map(str, arguments)]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         done = subprocess.run(command, stderr=full, stdout=subprocess.PIPE, env=environment, text=True, timeout=60)
     assert done.returncode == code
@@ -151,7 +151,7 @@ def test_a_full_standard_error_leaves_the_exit_code(films, model, code):
 def test_closed_standard_streams_are_nobodys_results(films, model, tmp_path, closed):
     redirections = " ".join(f"{number}>&-" for number in closed)
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "lcx_fast.cli", "infer", films / "a.pgm", "--out", out, "--model", model]
+    command = [sys.executable, "-m", "lcx_fast", "infer", films / "a.pgm", "--out", out, "--model", model]
     done = subprocess.run(
         ["sh", "-c", f'"$@" {redirections}', "sh", *map(str, command)], capture_output=True, text=True, timeout=60
     )
@@ -228,7 +228,7 @@ def test_ctrl_c_is_clean(model, tmp_path):
     command = [
         sys.executable,
         "-m",
-        "lcx_fast.cli",
+        "lcx_fast",
         "infer",
         str(folder),
         "--out",

@@ -143,6 +143,28 @@ def test_without_a_gpu_the_cpu_serves_and_says_why(model, monkeypatch):
     assert all("no NVIDIA driver" in reasons[name, "cuda"] for name in ("tensorrt", "onnxruntime"))
 
 
+def test_a_refusal_tells_each_reason_once_and_a_way_out(model, monkeypatch):
+    monkeypatch.setattr(cuda_driver, "LIBRARY", "libno-such-driver.so.1")
+    monkeypatch.setattr("lcx_fast.engines.choose.memory_limit", lambda: None)
+    no_driver = r"no NVIDIA driver \(libno-such-driver\.so\.1 cannot be opened\)"
+    both = r"tensorrt \(cuda\), onnxruntime \(cuda\)"
+    with pytest.raises(DeviceError, match=rf"on cuda:1: {both}: {no_driver}; mend that, or use device cpu or auto$"):
+        choose_engine(model, device="cuda:1")
+    with pytest.raises(EngineError, match=rf"on auto: tensorrt \(cuda\): {no_driver}; mend that, or use engine auto$"):
+        choose_engine(model, engine="tensorrt")
+    with pytest.raises(EngineError, match=r"on cpu: tensorrt does not run there; use another device or engine auto$"):
+        choose_engine(model, device="cpu", engine="tensorrt")
+    monkeypatch.setattr("lcx_fast.engines.openvino.find_library", lambda: Path("/no/such/library"))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(
+        EngineError, match=r"`pip install onnxruntime`; `pip install openvino` is the usual remedy, and"
+    ):
+        choose_engine(model, device="cpu")
+    monkeypatch.setattr("lcx_fast.engines.choose.memory_limit", lambda: 300 << 20)
+    with pytest.raises(EngineError, match=r"this process may have 300 MB of memory \(ulimit -v\)"):
+        choose_engine(model, device="cpu")
+
+
 def test_without_the_package_the_cpu_serves_and_says_why(model, module, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt", None)
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
@@ -197,7 +219,9 @@ def test_a_gpu_that_fails_makes_room_for_the_cpu(model, module):
         report.engine.skipped[0].reason
     )
     assert detector.infer(breast_image(), pixel_spacing_mm=0.5).engine == report.engine
-    with pytest.raises(EngineError, match="the enqueue was refused"):
+    with pytest.raises(
+        EngineError, match="the enqueue was refused; with device auto and engine auto the CPU takes over"
+    ):
         insists.infer(breast_image(), pixel_spacing_mm=0.5)
 
 

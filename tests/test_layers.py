@@ -23,6 +23,7 @@ PYTHON_LAYERS = [
     {"pipeline"},
     {"batch", "build_command", "doctor", "evaluate_command"},
     {"cli"},
+    {"__main__"},
 ]
 FORBIDDEN = {"torch", "training", "openvino", "openvino_telemetry"}
 #: Loaded when first needed, never by an import of a module.

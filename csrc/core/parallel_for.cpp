@@ -66,8 +66,14 @@ void parallel_for(std::int64_t count, std::int64_t grain, int threads,
   {
     std::vector<std::jthread> pool;
     pool.reserve(static_cast<std::size_t>(workers - 1));
-    for (std::int64_t worker = 1; worker < workers; ++worker) pool.emplace_back(run, worker);
+    std::int64_t started = 1;
+    try {
+      for (; started < workers; ++started) pool.emplace_back(run, started);
+    } catch (const std::exception&) {
+      // The system gives no further thread; this one does what is left.
+    }
     run(0);
+    for (; started < workers; ++started) run(started);
   }
   if (failure) std::rethrow_exception(failure);
 }

@@ -13,7 +13,8 @@ int available_cpus();
 /// count    number of items
 /// grain    least items worth a thread of their own; at least 1
 /// threads  most threads to use; 0 = available_cpus()
-/// The first exception thrown by a body is rethrown here once all threads have ended.
+/// The first exception thrown by a body is rethrown here once all threads have ended. Where the system gives fewer
+/// threads than that, the calling one does the rest.
 ///
 /// Threads are started for each call and joined before it returns. That costs some 20 us a thread, against
 /// operations of milliseconds, and buys: no global pool, nothing that breaks after fork(), no state.

@@ -86,6 +86,7 @@ struct OpenVinoEngine::State {
     for (auto& character : text) {
       if (character == '\n') character = ' ';
     }
+    text.erase(text.find_last_not_of(' ') + 1);
     throw Error(ErrorCode::kEngine,
                 std::string("OpenVINO could not ") + what + " (status " + std::to_string(status) + "): " + text);
   }

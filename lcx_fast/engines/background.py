@@ -28,7 +28,7 @@ class PendingEngine:
     """
 
     def __init__(self, arguments: Sequence[str], open_engine: Callable[[], Engine]) -> None:
-        self._command = [sys.executable, "-m", "lcx_fast.cli", *arguments]
+        self._command = [sys.executable, "-m", "lcx_fast", *arguments]
         self._open_engine = open_engine
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -42,7 +42,10 @@ class PendingEngine:
             if self._thread is not None:
                 return
             self._thread = threading.Thread(target=self._work, name="lcx-build-engine", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:  # the system gives none
+            self._failure = str(error)
 
     @property
     def engine(self) -> Engine | None:
@@ -56,7 +59,7 @@ class PendingEngine:
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until there is an engine or a failure, or for ``timeout`` seconds."""
-        if self._thread is not None:
+        if self._thread is not None and self._failure is None:
             self._thread.join(timeout)
 
     def _work(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
 
 from ..errors import DeviceError, EngineError, InvalidArgument, LcxError
+from ..parallel import memory_limit
 from .background import PendingEngine
 from .engine import Engine
 
@@ -163,6 +164,26 @@ def choose_engine(
             skipped.append(SkippedEngine(name, kind, "its plan is being built", error.pending))
         except LcxError as error:
             skipped.append(SkippedEngine(name, kind, str(error)))
-    reasons = "; ".join(f"{s.name} ({s.device}): {s.reason}" for s in skipped)
     error_class = DeviceError if wanted == "cuda" else EngineError
-    raise error_class(f"no engine can run {model.name} on {device}: {reasons}")
+    raise error_class(_refusal(request, device, engine, skipped))
+
+
+def _refusal(request: EngineRequest, device: str, engine: str, skipped: Sequence[SkippedEngine]) -> str:
+    """Why there is no engine, each reason once, and what to do."""
+    by_reason: dict[str, list[str]] = {}
+    for entry in skipped:
+        if engine in ("auto", entry.name):
+            by_reason.setdefault(entry.reason, []).append(f"{entry.name} ({entry.device})")
+    where = f"no engine can run {request.model.name} on {device}"
+    if not by_reason:
+        return f"{where}: {engine} does not run there; use another device or engine auto"
+    reasons = "; ".join(f"{', '.join(names)}: {reason.strip()}" for reason, names in by_reason.items())
+    if device != "auto" and parse_device(device)[0] == "cuda":
+        remedy = "mend that, or use device cpu or auto"
+    elif engine != "auto":
+        remedy = "mend that, or use engine auto"
+    elif (most := memory_limit()) is not None:
+        remedy = f"this process may have {most >> 20} MB of memory (ulimit -v): raise that if it is the reason"
+    else:
+        remedy = "`pip install openvino` is the usual remedy, and `lcx-fast doctor` says what this machine has"
+    return f"{where}: {reasons}; {remedy}"

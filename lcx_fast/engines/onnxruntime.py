@@ -39,7 +39,10 @@ class OnnxRuntimeEngine:
         options.intra_op_num_threads = threads or _core.available_cpus()
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(content.onnx, sess_options=options, providers=providers)
+            # Its Python layer would answer an error with text on standard output and a second try of its own.
+            self._session = onnxruntime.InferenceSession(
+                content.onnx, sess_options=options, providers=providers, enable_fallback=0
+            )
         except Exception as error:  # its exceptions derive from Exception only
             raise EngineError(f"ONNX Runtime cannot load {model}: {_one_line(error)}") from error
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()

@@ -162,7 +162,7 @@ class PlanCache:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
-            raise EngineError(f"plan cache {self.folder}: cannot be made ({error.strerror})") from error
+            raise _cannot_be_made(self.folder, error) from error
         self._check_folder()
 
     def _check_folder(self) -> None:
@@ -177,7 +177,7 @@ class PlanCache:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise EngineError(f"plan cache {path}: cannot be made ({error.strerror})") from error
+            raise _cannot_be_made(path, error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
@@ -191,6 +191,10 @@ class PlanCache:
             if total > self.max_bytes and path != keep:
                 with contextlib.suppress(OSError):
                     path.unlink()
+
+
+def _cannot_be_made(path: Path, error: OSError) -> EngineError:
+    return EngineError(f"plan cache {path}: cannot be made ({error.strerror}); set XDG_CACHE_HOME to a folder that can")
 
 
 def _split(content: bytes) -> tuple[dict[str, str | int], bytes] | None:

@@ -48,13 +48,15 @@ class ServingEngine:
         """Replace an engine that failed by the CPU's, so that the caller can try again.
 
         Raises:
-            The error itself, where there is nothing to fall back to.
+            The error itself on the CPU; on a GPU that was insisted on, with what else could be done.
         """
         with self._lock:
             if failed is not self._engine:
                 return  # another thread has replaced it
-            if self._fallback is None or failed.device == "cpu":
+            if failed.device == "cpu":
                 raise error
+            if self._fallback is None:
+                raise type(error)(f"{error}; with device auto and engine auto the CPU takes over") from error
             replacement = self._fallback()
             self._check(replacement)
             reason = f"failed while running: {error}"
