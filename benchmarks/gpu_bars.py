@@ -57,12 +57,18 @@ def bars(rows: Sequence[Row], *, copy_speed: float, upload_ms: float) -> list[Ba
     line = _find(rows, "line, one film")
     network = _p50(_find(rows, "network, one tile", "" if line is None else line.who.split(",")[-1].split()[0]))
     ratio = jitter = None
+    # A slower network flatters what is round it, so it must be plain which one it was.
+    name = "line over upload and network"
     if line is not None and line.spread is not None:
         jitter = line.spread.p99 / line.spread.p50
         if network is not None:
-            ratio = line.spread.p50 / (upload_ms + line.facts["tiles"] * network)
+            least = upload_ms + line.facts["tiles"] * network
+            ratio = line.spread.p50 / least
+            name += f" ({line.spread.p50 - least:.3f} ms more than {upload_ms:.3f} + {least - upload_ms:.3f})"
+        if "stand-in" in line.who:
+            name += ", torch's network standing in for TensorRT"
     found = [
-        _at_most("line over upload and network", 1.15, ratio, "x"),
+        _at_most(name, 1.15, ratio, "x"),
         _at_most("p99 over p50 of the line", 1.3, jitter, "x"),
         _at_most("map to lesions, typical", 0.5, _p50(_find(rows, "find_lesions typical", "lcx_fast")), "ms"),
         _at_most("map to lesions, noise50", 3.0, _p50(_find(rows, "find_lesions noise50", "lcx_fast")), "ms"),
@@ -74,7 +80,8 @@ def bars(rows: Sequence[Row], *, copy_speed: float, upload_ms: float) -> list[Ba
         Bar("cupyx label + sums over ours, typical", "at least 10 x", got, None if times is None else times >= 10)
     )
     for row in rows:
-        if row.who == "lcx_fast" and row.data_bytes is not None and row.spread is not None and not row.note:
+        is_waited_for = "with its download" in row.note
+        if row.who == "lcx_fast" and row.data_bytes is not None and row.spread is not None and not is_waited_for:
             share = row.data_bytes / row.spread.p50 / 1e6 / copy_speed
             found.append(
                 Bar(

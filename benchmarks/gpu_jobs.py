@@ -91,6 +91,8 @@ def _measure(device: Any, job: Job, rounds: int) -> Row:
     measure = device.time_with_host if job.waits else device.time_on_device
     spread = measure(lambda i: job.operation(arrays[i % len(arrays)]), rounds)
     note = "with its download" if job.waits else "" if job.data_bytes is not None else "not bound by memory"
+    if spread.host_bound:
+        note = "the device waited for the host between calls" + (f"; {note}" if note else "")
     return Row(job.name, "lcx_fast", spread, job.data_bytes, note=note)
 
 
@@ -159,11 +161,12 @@ def _histogram(scores: Any, *, labels: Any, bins: Any) -> None:
 
 
 def network_alone(device: Any, engine: Any, rounds: int) -> Row:
-    """The engine on arrays that are on the device, one tile a call."""
-    batches = [device.array(np.random.default_rng(0).random(engine.input_shape, np.float32)) for _ in range(4)]
+    """The engine on one tile that is on the device, replayed from a graph: as quickly as it runs in the line."""
+    batch = device.array(np.random.default_rng(0).random(engine.input_shape, np.float32))
     output = device.array(np.empty(engine.output_shape, np.float32))
-    spread = device.time_on_device(lambda i: engine.infer(batches[i % 4], output), rounds)
-    return Row("network, one tile", f"{engine.name} {engine.precision}", spread)
+    replay = device.replayed(lambda stream: engine.infer(batch, output, stream))
+    spread = device.time_on_device(lambda i: replay(), rounds)
+    return Row("network, one tile", f"{engine.name} {engine.precision}", spread, note="replayed from a graph")
 
 
 def exam(shape: tuple[int, int], count: int) -> list[Mammogram]:
@@ -177,12 +180,22 @@ def line(detector: Any, device: Any, shape: tuple[int, int], films: int, streams
     images = exam(shape, 4)
     info = detector.engine_info
     who = f"lcx_fast, {info.name} {info.precision} on {info.device}"
-    spread = device.time_with_host(lambda i: detector.infer(images[i % len(images)]), films)
-    tiles = len(preprocess.plan(images[0], detector.spec).grid)
-    facts: dict[str, float] = {"films": films, "tiles": tiles}
-    yield Row(f"line, one film of {shape[0]} x {shape[1]}", who, spread, facts=facts)
-    begin = time.perf_counter()
-    count = sum(1 for _ in detector.infer_many([images[i % len(images)] for i in range(films)], streams=streams))
-    seconds = time.perf_counter() - begin
-    facts = {"films_per_s": count / seconds} if device.is_real else {}
-    yield Row(f"line, {streams} films at once", who, None, facts=facts)
+    job, together = f"line, one film of {shape[0]} x {shape[1]}", f"line, {streams} films at once"
+
+    def one_by_one() -> Row:
+        spread = device.time_with_host(lambda i: detector.infer(images[i % len(images)]), films, seconds=60)
+        tiles = len(preprocess.plan(images[0], detector.spec).grid)
+        counts_tiles = detector._lines is not None and detector._lines.counts_tiles
+        facts: dict[str, float] = {"films": spread.calls, "tiles": tiles, "counts tiles": counts_tiles}
+        return Row(job, who, spread, facts=facts)
+
+    def at_once() -> Row:
+        list(detector.infer_many(images, streams=streams))  # every stream records its graph
+        begin = time.perf_counter()
+        count = sum(1 for _ in detector.infer_many((images[i % len(images)] for i in range(films)), streams=streams))
+        seconds = time.perf_counter() - begin
+        facts = {"films_per_s": count / seconds} if device.is_real else {}
+        return Row(together, who, None, facts=facts)
+
+    yield attempt(job, who, one_by_one)
+    yield attempt(together, who, at_once)

@@ -121,6 +121,12 @@ class GpuLines:
         plan = TilePlan(grid, ops.Normalisation(low, high, spec.mean, spec.deviation), breast)
         return plan, maps, ops.Regions(**found)
 
+    @property
+    def counts_tiles(self) -> bool:
+        """Whether the network ran only for tiles that meet the breast, on every line that has run."""
+        with self._lock:
+            return all(line.counts_tiles for line in self._idle)
+
     def _new_line(self) -> _core.DeviceLine:
         weights, engine = self._spec.tile_weights, self.engine
         if isinstance(engine, TensorRtEngine):

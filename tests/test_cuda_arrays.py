@@ -84,6 +84,52 @@ def test_results_are_lent_by_both_protocols(emulated, stream):
     assert data
 
 
+@pytest.mark.parametrize("consumer", [None, 1, 2])
+def test_a_consumer_by_dlpack_waits_for_the_results_stream(emulated, stream, consumer):
+    """None stands for the legacy default stream, as the protocol says."""
+    labels, _ = ops.label_components(FakeCudaArray(MASK, stream=stream))
+    address = labels.__cuda_array_interface__["data"][0]
+    size = 4 * MASK.size
+    emulated.emulation.clear(address, size, stream)  # not waited for by anybody yet
+    assert set(emulated.emulation.read(address, size)) != {0}, "-1: the consumer waits for nothing"
+    labels.__dlpack__(stream=-1)
+    assert set(emulated.emulation.read(address, size)) != {0}
+    labels.__dlpack__(stream=consumer)
+    assert set(emulated.emulation.read(address, size)) == {0}
+
+
+class OwnedStream:
+    """A stream that ends with its owner, as CuPy's do."""
+
+    def __init__(self, emulation):
+        self.emulation, self.ptr = emulation, emulation.create_stream()
+
+    def __del__(self):
+        self.emulation.destroy_stream(self.ptr)
+
+
+def test_a_result_keeps_the_stream_that_its_memory_is_given_back_on(emulated):
+    mask = FakeCudaArray(MASK)
+    before = emulated.emulation.counters()["live"]
+    for hold in (lambda result: result, lambda result: result.__dlpack__()):
+        own = OwnedStream(emulated.emulation)
+        handle = own.ptr
+        held = hold(ops.label_components(mask, stream=own)[0])
+        del own
+        emulated.emulation.synchronize(handle)  # which fails where there is no such stream any more
+        assert emulated.emulation.counters()["live"] == before + 1
+        del held
+        assert emulated.emulation.counters()["live"] == before
+
+
+def test_a_stream_that_ended_too_early_is_not_told_by_a_later_call(emulated):
+    handle = emulated.emulation.create_stream()
+    labels, _ = ops.label_components(FakeCudaArray(MASK), stream=handle)
+    emulated.emulation.destroy_stream(handle)
+    del labels
+    check(ops.label_components(FakeCudaArray(MASK)))
+
+
 def test_dlpack_arrays_are_taken_on_the_calls_stream(emulated, stream):
     labels, _ = ops.label_components(FakeCudaArray(MASK))
     lender = DlpackOnly(labels)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import fake_cuda
@@ -25,6 +27,8 @@ def run(*arguments, path=None):
     [
         (["--no-such"], "unknown option --no-such"),
         (["--skip", "lunch"], "accepted: build, tests, sanitizer, measure"),
+        (["--only", "build,lunch"], "--only lunch; accepted: build, tests, sanitizer, measure"),
+        (["--minutes", "soon"], "--minutes soon; a whole number"),
         (["--out"], "--out needs a value"),
         (["--wheels", "/no/such/folder"], "no such folder; --collect fills one"),
     ],
@@ -57,12 +61,15 @@ def test_a_dry_run_runs_everything_and_measures_nothing(tmp_path):
     rows = {row["job"]: row for row in document["rows"]}
     kernels = {"resample at 0.5 mm", "extract_tiles at 0.5 mm", "blend_tiles at 0.5 mm", "find_lesions noise50"}
     kernels |= {"region_props typical", "breast_mask", "trace_contours specks", "pixel_histogram of 16-bit scores"}
+    kernels |= {"network, one tile", "line, one film of 700 x 500"}
     assert kernels <= set(rows)
     compared = {job: row for job, row in rows.items() if job.startswith("identity")}
-    assert len(compared) == 2
+    assert len(compared) == 2 and document["is_complete"]
     for job, row in rows.items():
         if job in compared:
             assert row["facts"]["differing"] == 0 and row["note"].startswith("all "), row["note"]
+        elif job == "line, 4 films at once":
+            assert row["note"] == ""
         else:
             assert row["spread"] is not None and row["spread"]["p50"] is None, row["note"]
     assert (tmp_path / "table.md").read_text().startswith("NOT MEASURED")
@@ -96,7 +103,9 @@ def test_bars_are_held_against_what_was_measured(monkeypatch):
         Row("identity, 9 random masks", "lcx_fast", None, note="all 9", facts={"differing": 0}),
     ]
     found = {bar.name: bar for bar in gpu_bars.bars(rows, copy_speed=3000, upload_ms=0.5)}
-    assert found["line over upload and network"].got == "1.143 x" and found["line over upload and network"].is_met
+    over = next(bar for name, bar in found.items() if name.startswith("line over upload and network"))
+    assert over.got == "1.143 x" and over.is_met
+    assert "0.500 ms more than 0.500 + 3.000" in over.name and "standing in" not in over.name
     assert found["p99 over p50 of the line"].is_met is False
     assert found["map to lesions, typical"].is_met and found["map to lesions, noise50"].is_met is None
     assert found["cupyx label + sums over ours, typical"].got == "20.0 x"
@@ -106,7 +115,128 @@ def test_bars_are_held_against_what_was_measured(monkeypatch):
     assert lines[2].endswith("missed |") and lines[-1].endswith("met |")
 
 
-def test_the_size_is_checked():
-    command = [sys.executable, str(ROOT / "benchmarks" / "gpu_run.py"), "--emulate", "--size", "7"]
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [("--size", "7", "--size 7: needed: HxW"), ("--only", "line,all", "--only all; accepted")],
+)
+def test_options_are_checked(option, value, says):
+    command = [sys.executable, str(ROOT / "benchmarks" / "gpu_run.py"), "--emulate", option, value]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2 and "--size 7: needed: HxW" in done.stderr
+    assert done.returncode == 2 and says in done.stderr
+
+
+def test_a_run_that_is_over_leaves_what_it_had(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import gpu_run
+
+    fake_cuda.core()
+    command = ["--emulate", "--only", "kernels", "--minutes", "0", "--size", "70x64", "--out", str(tmp_path)]
+    done = subprocess.run([sys.executable, gpu_run.__file__, *command], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert not document["is_complete"] and [row["job"] for row in document["rows"]] == ["resample onto the coarse grid"]
+    assert (tmp_path / "table.md").read_text().startswith("NOT COMPLETE")
+
+
+def test_a_step_that_fails_is_told_and_those_after_it_are_done(tmp_path):
+    """Everything outside is a stand-in that fails in one place."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("nvcc", "nvidia-smi", "compute-sanitizer"):
+        (tools / name).write_text(f"#!/bin/sh\n[ {name} != compute-sanitizer ] || exit 9\n")
+    script = f"""#!/bin/sh
+case "$*" in
+  *'-m pytest'*) echo 'one test failed'; exit 1 ;;
+  *gpu_run*) echo 'the table' >{tmp_path}/out/table.md ;;
+esac
+"""
+    (tools / "python3").write_text(script)
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+    root = tmp_path / "project"
+    (root / "build" / "gpu-venv").mkdir(parents=True)
+    (root / "benchmarks").mkdir()
+    (root / "benchmarks" / "gpu.sh").write_text(SCRIPT.read_text())
+    (root / "build" / "gpu-venv" / "bin").symlink_to(tools)
+    (tools / "python").symlink_to(tools / "python3")
+    command = ["/bin/bash", str(root / "benchmarks" / "gpu.sh"), "--only", "tests,measure,sanitizer", "--minutes", "2"]
+    environment = {"PATH": f"{tools}:/usr/bin:/bin"}
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, timeout=100, env=environment
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.splitlines()[-1] == "the table"
+    summary = (tmp_path / "out" / "summary.txt").read_text()
+    assert "none skipped: FAILED with 1" in summary and "one test failed" in summary
+    assert "measurements: done" in summary and summary.count("FAILED with 9") == 4
+
+
+def test_the_stand_in_network_is_found_from_anywhere_and_runs_on_the_stream_asked_for(tmp_path, monkeypatch):
+    torch = pytest.importorskip("torch")
+    where = f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); import gpu_peers; gpu_peers.torch_network()"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", where] if sys.version_info >= (3, 11) else [sys.executable, "-c", where],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=tmp_path,
+    )
+    assert "No module named" not in done.stderr
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import gpu_peers
+
+    used, tensors = [], {1: torch.zeros(1, 1, 4, 4), 2: torch.zeros(1, 2, 4, 4)}
+
+    @contextlib.contextmanager
+    def on(stream):
+        used.append(stream)
+        yield
+
+    monkeypatch.setattr(gpu_peers, "torch_network", lambda: lambda x: x.expand(1, 2, 4, 4) + 1)
+    monkeypatch.setattr(torch, "as_tensor", lambda a, device: tensors[a.__cuda_array_interface__["data"][0]])
+    monkeypatch.setattr(torch.cuda, "MemPool", object)
+    monkeypatch.setattr(torch.cuda, "use_mem_pool", lambda pool: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "stream", on)
+    monkeypatch.setattr(torch.cuda, "ExternalStream", lambda handle: handle or "a new stream of its own")
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda: "default")
+    enqueue, source, target = gpu_peers.captured_network((4, 4))
+    enqueue(1, 2, 0)
+    enqueue(1, 2, 77)
+    assert used == ["default", 77] and (source, target) == ((1, 1, 4, 4), (1, 2, 4, 4))
+    assert torch.allclose(tensors[2], torch.sigmoid(torch.ones(1, 2, 4, 4)), atol=1e-3)
+
+
+def test_times_are_the_devices_and_not_the_hosts(monkeypatch):
+    """Against a CuPy that keeps a log: the device is busy before a batch is asked for, and too late is noticed."""
+    log = []
+
+    class Event:
+        done = False
+
+        def record(self):
+            log.append("event")
+
+    cupy = types.ModuleType("cupy")
+    cupy.__version__ = "0"
+    cupy.RawKernel = lambda source, name: lambda blocks, threads, arguments: log.append("busy")
+    runtime = types.SimpleNamespace(
+        getDeviceProperties=lambda k: {"name": b"card", "major": 9, "minor": 0, "totalGlobalMem": 2**30},
+        driverGetVersion=lambda: 13000,
+    )
+    card = types.SimpleNamespace(attributes={"L2CacheSize": 1000}, synchronize=lambda: log.append("sync"))
+    cupy.cuda = types.SimpleNamespace(
+        runtime=runtime, Device=lambda *k: card, Event=Event, get_elapsed_time=lambda begin, end: 2.0
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from gpu_device import CudaDevice
+
+    device = CudaDevice()
+    spread = device.time_on_device(lambda i: log.append(i), 6)
+    assert (spread.p50, spread.calls, spread.host_bound) == (2.0, 8, False)
+    batch = lambda first: [x for i in range(first, first + 4) for x in ("event", i, "event")]  # noqa: E731
+    assert log == [0, 1, 2, "sync", 3, "sync", "busy", *batch(0), "sync", "busy", *batch(4), "sync"]
+    Event.done = True
+    assert device.time_on_device(lambda i: None, 6).host_bound
+    assert device.time_with_host(lambda i: None, 50).calls == 50
+    assert CudaDevice(seconds=0).time_with_host(lambda i: None, 50).calls == CudaDevice.FEWEST_CALLS

@@ -5,6 +5,7 @@
 
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/call.hpp"
 #include "line/device_line.hpp"
 #include "line/tensorrt_network.hpp"
 
@@ -54,17 +55,18 @@ class Line {
       }
     }
     const std::array<std::int64_t, 2> shape{pixels.shape(0), pixels.shape(1)};
-    auto [mask, mask_view] = make_array<std::uint8_t, 2>(grid_shape(shape, settings.coarse_scale));
+    // In memory that earlier films left (Note [Kept memory]): fresh pages would take longer than the copy to them.
+    const Call call{py::none()};
+    const auto mask = call.make<std::uint8_t, 2>(grid_shape(shape, settings.coarse_scale), false, true);
     const auto map_shape = grid_shape(shape, settings.grid_scale);
-    auto [maps, maps_view] = make_array<float, 3>({network_->output_shape()[1], map_shape[0], map_shape[1]});
+    const auto maps = call.make<float, 3>({network_->output_shape()[1], map_shape[0], map_shape[1]}, false);
     FilmResult result;
-    dispatch<2, std::uint8_t, std::uint16_t, std::int16_t, float>(
-        pixels, "image", [&, mask_view = mask_view, maps_view = maps_view](const auto& from) {
-          const py::gil_scoped_release release;
-          result = line_.run(from, settings, mask_view, maps_view);
-        });
+    dispatch<2, std::uint8_t, std::uint16_t, std::int16_t, float>(pixels, "image", [&](const auto& from) {
+      const py::gil_scoped_release release;
+      result = line_.run(from, settings, mask.view, maps.view);
+    });
     const auto window = py::make_tuple(result.normalisation.low, result.normalisation.high);
-    return py::make_tuple(result.grid, window, mask.attr("view")("bool"), maps, lesion_table(result.lesions));
+    return py::make_tuple(result.grid, window, mask.get(), maps.get(), lesion_table(result.lesions));
   }
 
   const DeviceLine& line() const { return line_; }

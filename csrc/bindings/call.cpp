@@ -18,11 +18,6 @@ constexpr bool kHasCuda = true;
 constexpr bool kHasCuda = false;
 #endif
 
-Stream stream_of_handle(std::uintptr_t handle) {
-  // 1 is the legacy default stream in the interfaces; as a handle it is the null stream.
-  return {reinterpret_cast<void*>(handle == 1 ? 0 : handle)};
-}
-
 /// The stream that `stream=` names; nothing for None.
 std::optional<Stream> named_stream(const py::object& stream) {
   if (stream.is_none()) return std::nullopt;
@@ -48,6 +43,17 @@ std::optional<Stream> library_stream(const py::object& object, int device) {
   if (module != "torch" && module.rfind("torch.", 0) != 0) return std::nullopt;
   const py::object torch = py::module_::import("sys").attr("modules")["torch"];
   return named_stream(torch.attr("cuda").attr("current_stream")(device));
+}
+
+/// What keeps the stream alive that an array's interface names: CuPy's streams end with their last user. Torch's stay.
+py::object owner_of_stream(const py::object& object, Stream stream) {
+  constexpr std::uintptr_t kLastDefault = 2;  // CUDA's own streams, which have no end
+  if (reinterpret_cast<std::uintptr_t>(stream.handle) <= kLastDefault) return {};
+  const auto module = py::str(py::type::of(object).attr("__module__")).cast<std::string>();
+  if (module != "cupy" && module.rfind("cupy.", 0) != 0) return {};
+  const py::object current = py::module_::import("cupy").attr("cuda").attr("get_current_stream")();
+  const bool is_it = current.attr("ptr").cast<std::uintptr_t>() == reinterpret_cast<std::uintptr_t>(stream.handle);
+  return is_it ? current : py::object();
 }
 
 void require_cuda(const char* name) {
@@ -127,6 +133,7 @@ Call::Call(const py::object& stream) {
   if (const auto named = named_stream(stream)) {
     has_stream_ = true;
     stream_ = *named;
+    if (!py::isinstance<py::int_>(stream)) stream_owner_ = stream;
   }
 }
 
@@ -169,6 +176,7 @@ void Call::meet(const py::object& object, Array& array, const py::object& produc
       producer.is_none() ? library_stream(object, array.device.index) : named_stream(producer);
   if (!has_stream_) {
     stream_ = from.value_or(Stream{});
+    stream_owner_ = owner_of_stream(object, stream_);
     has_stream_ = true;
   }
   if (from) order_after(stream_, *from, array.device);

@@ -125,8 +125,8 @@ class Call {
     const std::string dtype = flags ? "|b1" : dtype_name<T>();
     Result<T, Rank> result;
     if (device_.type == DeviceType::kCuda) {
-      result.device =
-          std::make_shared<DeviceArray>(std::vector<std::int64_t>(shape.begin(), shape.end()), dtype, device_, stream_);
+      result.device = std::make_shared<DeviceArray>(std::vector<std::int64_t>(shape.begin(), shape.end()), dtype,
+                                                    device_, stream_, stream_owner_);
       if (zeroed && result.device->bytes() > 0) {
         clear_device(result.device->data(), result.device->bytes(), device_, stream_);
       }
@@ -162,6 +162,7 @@ class Call {
   bool has_stream_ = false;
   Device device_{};
   Stream stream_{};
+  py::object stream_owner_;
   std::vector<Array> kept_;
 };
 

@@ -27,6 +27,25 @@ struct Lent {
   std::vector<std::int64_t> shape;
 };
 
+/// Memory that goes before the stream in whose order it is given back. A DLPack consumer may let go without the GIL.
+struct OnStream {
+  OnStream(std::shared_ptr<void> memory, py::object stream) : data(std::move(memory)), owner(std::move(stream)) {}
+  ~OnStream() {
+    data.reset();
+    if (Py_IsInitialized() == 0) {
+      owner.release();
+      return;
+    }
+    const py::gil_scoped_acquire gil;
+    owner = {};
+  }
+  OnStream(const OnStream&) = delete;
+  OnStream& operator=(const OnStream&) = delete;
+
+  std::shared_ptr<void> data;
+  py::object owner;
+};
+
 template <typename Record>
 void delete_record(Record* record) {
   delete static_cast<Lent*>(record->context);
@@ -43,9 +62,13 @@ void destroy_unused(PyObject* capsule, const char* name) {
 
 }  // namespace
 
-DeviceArray::DeviceArray(std::vector<std::int64_t> shape, std::string dtype, Device device, Stream stream)
+DeviceArray::DeviceArray(std::vector<std::int64_t> shape, std::string dtype, Device device, Stream stream,
+                         const py::object& stream_owner)
     : shape_(std::move(shape)), dtype_(std::move(dtype)), device_(device), stream_(stream) {
   data_ = allocate_device(bytes(), device, stream);
+  if (!stream_owner) return;
+  void* const data = data_.get();
+  data_ = {std::make_shared<OnStream>(std::move(data_), stream_owner), data};
 }
 
 std::size_t DeviceArray::bytes() const {
@@ -68,10 +91,9 @@ py::dict DeviceArray::cuda_array_interface() const {
 }
 
 py::capsule DeviceArray::dlpack(const py::object& stream, const py::object& max_version) const {
-  // The consumer's stream waits for ours. -1: the consumer does not want that.
-  if (!stream.is_none() && stream.cast<std::int64_t>() != -1) {
-    order_after(Stream{reinterpret_cast<void*>(stream.cast<std::uintptr_t>())}, stream_, device_);
-  }
+  // The consumer's stream waits for ours: the legacy default one if it names none. -1: the consumer does not want that.
+  const std::int64_t handle = stream.is_none() ? 1 : stream.cast<std::int64_t>();
+  if (handle != -1) order_after(stream_of_handle(static_cast<std::uintptr_t>(handle)), stream_, device_);
   auto* lent = new Lent{data_, shape_};
   const dlpack::Tensor tensor{data(),
                               {dlpack::kCuda, device_.index},

@@ -13,11 +13,17 @@ namespace lcx::bindings {
 
 namespace py = pybind11;
 
+/// The stream of a handle as the interfaces have them, in which 1 is the legacy default stream: here the null stream.
+inline Stream stream_of_handle(std::uintptr_t handle) { return {reinterpret_cast<void*>(handle == 1 ? 0 : handle)}; }
+
 /// A result in GPU memory for callers without CuPy: owns it, and lends it by `__cuda_array_interface__` and DLPack.
 class DeviceArray {
  public:
-  /// dtype  as in NumPy's array interface, "<f4"
-  DeviceArray(std::vector<std::int64_t> shape, std::string dtype, Device device, Stream stream);
+  /// dtype         as in NumPy's array interface, "<f4"
+  /// stream_owner  what keeps the stream alive, if anything does: the memory is given back in the stream's order, often
+  ///               when nobody else needs the stream any more
+  DeviceArray(std::vector<std::int64_t> shape, std::string dtype, Device device, Stream stream,
+              const py::object& stream_owner);
 
   void* data() const { return data_.get(); }
   std::size_t bytes() const;

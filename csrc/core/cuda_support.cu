@@ -77,7 +77,8 @@ Scratch::~Scratch() {
   int previous = device_.index;
   if (cudaGetDevice(&previous) != cudaSuccess) return;  // the process is ending
   if (previous != device_.index) cudaSetDevice(device_.index);
-  cudaFreeAsync(data_, to_cuda(stream_));
+  // Where the stream has ended before us nothing can be done, but no later call shall be told of it.
+  if (cudaFreeAsync(data_, to_cuda(stream_)) != cudaSuccess) cudaGetLastError();
   if (previous != device_.index) cudaSetDevice(previous);
 }
 

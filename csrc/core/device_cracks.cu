@@ -44,6 +44,11 @@ __device__ inline bool is_set(const DeviceBits& bits, std::int32_t y, std::int32
   return bits.words[static_cast<std::int64_t>(y) * bits.row_words + (x >> 5)] >> (x & 31) & 1U;
 }
 
+/// 0 where there are more than fit: then only the total is of use, and the steps that follow have nothing to do.
+__device__ inline std::int32_t crack_count(const DeviceCracks& cracks) {
+  return *cracks.total <= cracks.capacity ? *cracks.total : 0;
+}
+
 __global__ void count_cracks(DeviceCracks cracks) {
   const std::int64_t at = thread_number();
   if (at < cracks.bits.word_count()) cracks.offsets[at] = cracks_of_word(cracks.bits, at).count();
@@ -53,7 +58,7 @@ __global__ void count_cracks(DeviceCracks cracks) {
 
 __global__ void link_cracks(DeviceCracks cracks, CrackPoint point) {
   const std::int64_t at = thread_number();
-  if (at >= cracks.bits.word_count() || cracks.bits.words[at] == 0) return;
+  if (at >= cracks.bits.word_count() || cracks.bits.words[at] == 0 || crack_count(cracks) == 0) return;
   const DeviceBits& bits = cracks.bits;
   const auto y = static_cast<std::int32_t>(at / bits.row_words);
   const auto column = static_cast<std::int32_t>(at % bits.row_words);
@@ -61,7 +66,6 @@ __global__ void link_cracks(DeviceCracks cracks, CrackPoint point) {
   std::int32_t number = cracks.offsets[at];
   for (int heading = 0; heading < 4; ++heading) {
     for (std::uint32_t rest = word.edges[heading]; rest; rest &= rest - 1, ++number) {
-      if (number >= cracks.capacity) return;
       const int bit = __ffs(static_cast<int>(rest)) - 1;
       const std::int32_t x = 32 * column + bit;
       const int left = (heading + 3) & 3;
@@ -82,17 +86,12 @@ __global__ void link_cracks(DeviceCracks cracks, CrackPoint point) {
       const std::int32_t next = crack_number(cracks, next_y, next_x, next_heading);
       cracks.pixels[number] = static_cast<std::uint32_t>(32 * at + bit);
       cracks.headings[number] = static_cast<std::uint8_t>(heading);
-      // Past the capacity nothing is of use, but no thread may go astray.
-      cracks.successors[number] = next < cracks.capacity ? next : number;
+      cracks.successors[number] = next;
       // Each crack has one predecessor, so one thread writes this.
-      if (next < cracks.capacity) {
-        cracks.weights[next] = point == CrackPoint::kEach || next_heading != heading ? 1 : 0;
-      }
+      cracks.weights[next] = point == CrackPoint::kEach || next_heading != heading ? 1 : 0;
     }
   }
 }
-
-__device__ inline std::int32_t crack_count(const DeviceCracks& cracks) { return min(*cracks.total, cracks.capacity); }
 
 // --- Heads ---
 

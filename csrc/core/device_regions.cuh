@@ -110,17 +110,18 @@ __device__ inline float clean(Value value) {
   return value == value ? value : 0.0F;  // NaN counts as 0
 }
 
+/// A warp a region, so that what a warp writes lies side by side.
 template <typename = void>  // so that each file that includes this may hold it
 __global__ void clear_regions(DeviceRegionTable table) {
-  const std::int64_t at = thread_number();
+  const std::int64_t at = thread_number() / 32;
   if (at >= table.capacity) return;
+  const int lane = static_cast<int>(threadIdx.x & 31);
   constexpr std::int32_t kFar = 0x7fffffff;
-  table.regions[at] = {0, 0, 0, kFar, kFar, 0, 0, {}};
+  if (lane == 0) table.regions[at] = {0, 0, 0, kFar, kFar, 0, 0, {}};
   if (table.sums == nullptr) return;
-  table.infinities[at] = 0;
-  table.greatest[at] = 0;
-  for (int k = 0; k < kSumGroups; ++k) table.sums[at * kSumGroups + k] = table.top_sums[at * kSumGroups + k] = 0;
-  for (int k = 0; k < kSelectBins; ++k) table.histogram[at * kSelectBins + k] = 0;
+  if (lane == 0) table.infinities[at] = table.greatest[at] = 0;
+  for (int k = lane; k < kSumGroups; k += 32) table.sums[at * kSumGroups + k] = table.top_sums[at * kSumGroups + k] = 0;
+  for (int k = lane; k < kSelectBins; k += 32) table.histogram[at * kSelectBins + k] = 0;
 }
 
 template <typename Source>
@@ -179,22 +180,34 @@ __global__ void count_digit(Source source, TensorView<const float, 2> values, De
   counts.flush(table.histogram);
 }
 
-/// Finds the digit that the threshold has, and clears the counts for the next one. A thread per region: 256 counts.
+/// Finds the digit that the threshold has, and clears the counts for the next one. A warp a region, a lane eight
+/// counts: the lane in which the counts from the greatest on reach what is missing looks for the digit among its own.
 template <typename = void>
 __global__ void choose_digit(DeviceRegionTable table, int shift) {
-  const std::int64_t at = thread_number();
-  if (at >= table.capacity) return;
-  if (shift == 24) {
-    table.missing[at] = static_cast<std::int64_t>((table.regions[at].area + 9) / 10);
-    table.threshold[at] = 0;
+  const std::int64_t at = thread_number() / 32;
+  if (at >= table.capacity || table.regions[at].area == 0) return;
+  constexpr int kOwn = kSelectBins / 32;
+  const int lane = static_cast<int>(threadIdx.x & 31);
+  std::uint32_t* counts = table.histogram + at * kSelectBins + kOwn * lane;
+  const std::int64_t missing =
+      shift == 24 ? static_cast<std::int64_t>((table.regions[at].area + 9) / 10) : table.missing[at];
+  std::int64_t own = 0;
+  for (int k = 0; k < kOwn; ++k) own += counts[k];
+  std::int64_t from_here = own;  // and all greater ones
+  for (int step = 1; step < 32; step *= 2) {
+    const std::int64_t other = __shfl_down_sync(kAllLanes, from_here, static_cast<unsigned>(step));
+    if (lane + step < 32) from_here += other;
   }
-  std::uint32_t* counts = table.histogram + at * kSelectBins;
-  std::int64_t missing = table.missing[at];
-  int digit = kSelectBins - 1;
-  while (digit > 0 && missing > static_cast<std::int64_t>(counts[digit])) missing -= counts[digit--];
-  table.missing[at] = missing;
-  table.threshold[at] |= static_cast<std::uint32_t>(digit) << shift;
-  for (int k = 0; k < kSelectBins; ++k) counts[k] = 0;
+  std::int64_t left = missing - (from_here - own);
+  __syncwarp();  // all have read what one of them writes now
+  if (left > 0 && left <= own) {
+    int digit = kOwn - 1;
+    while (left > static_cast<std::int64_t>(counts[digit])) left -= counts[digit--];
+    table.missing[at] = left;
+    const std::uint32_t above = shift == 24 ? 0 : table.threshold[at];
+    table.threshold[at] = above | static_cast<std::uint32_t>(kOwn * lane + digit) << shift;
+  }
+  for (int k = 0; k < kOwn; ++k) counts[k] = 0;
 }
 
 template <typename Source>
@@ -258,13 +271,14 @@ void enqueue_measure(const Source& source, TensorView<const float, 2> values, co
   if (table.capacity == 0) return;
   const dim3 words = blocks_for(source.word_count());
   const dim3 each = blocks_for(table.capacity);
-  LCX_LAUNCH(regions::clear_regions<>, each, kThreadsPerBlock, 0, to_cuda(stream), table);
+  const dim3 warp_each = warp_blocks_for(table.capacity);
+  LCX_LAUNCH(regions::clear_regions<>, warp_each, kThreadsPerBlock, 0, to_cuda(stream), table);
   LCX_LAUNCH(regions::measure<Source>, words, kThreadsPerBlock, 0, to_cuda(stream), source, values, table);
   if (table.sums != nullptr) {
     for (int shift = 24; shift >= 0; shift -= 8) {
       LCX_LAUNCH(regions::count_digit<Source>, words, kThreadsPerBlock, 0, to_cuda(stream), source, values, table,
                  shift);
-      LCX_LAUNCH(regions::choose_digit<>, each, kThreadsPerBlock, 0, to_cuda(stream), table, shift);
+      LCX_LAUNCH(regions::choose_digit<>, warp_each, kThreadsPerBlock, 0, to_cuda(stream), table, shift);
     }
     LCX_LAUNCH(regions::sum_top<Source>, words, kThreadsPerBlock, 0, to_cuda(stream), source, values, table);
     LCX_LAUNCH(regions::finish_values<>, each, kThreadsPerBlock, 0, to_cuda(stream), table);

@@ -1,3 +1,4 @@
+#include <exception>
 #include <memory>
 #include <type_traits>
 
@@ -129,9 +130,9 @@ CudaGraph::CudaGraph(Device device, Stream stream, const std::function<void()>& 
       executable_ = conditional(stream, before, loop, after);
       is_conditional_ = true;
       return;
-    } catch (const Error& error) {
-      // What a conditional node's body cannot hold, or an old driver: the other form can.
-      if (error.code() != ErrorCode::kDevice) throw;
+    } catch (const std::exception&) {
+      // What a conditional node's body cannot hold, or an old driver: the other form can. Whoever put it on the stream
+      // may tell so in words of its own; if it was something else, the other form fails too and tells it.
     }
   }
 #endif

@@ -30,7 +30,7 @@ class CudaGraph {
   /// `enqueue` throws is passed on, the stream usable again.
   CudaGraph(Device device, Stream stream, const std::function<void()>& enqueue);
   /// The same for what comes before a loop, the loop (Note [Counted loops]), and what comes after it. A function may be
-  /// called several times.
+  /// called several times, and once more where the first form of the loop cannot be had.
   CudaGraph(Device device, Stream stream, const std::function<void()>& before, const CountedLoop& loop,
             const std::function<void()>& after);
   ~CudaGraph();

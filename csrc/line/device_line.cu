@@ -69,7 +69,6 @@ struct DeviceLine::State {
   OwnStream own_stream;
   Stream stream;
   std::list<FilmSize> sizes;  // most recently used first
-  bool network_is_warm = false;
   std::int64_t recorded = 0;
 
   State(DeviceNetwork& net, Device where, TileWeights how, int most_threads)
@@ -120,8 +119,8 @@ void DeviceLine::State::send(TensorView<const T, 2> image, const FilmSize& size)
 
 template <typename T>
 void DeviceLine::State::record(FilmSize& size) {
-  if (!network_is_warm) size.warm_up(network);
-  network_is_warm = true;
+  // Each time: a network may keep something for each thread that asks, and this may be another one.
+  size.warm_up(network);
   size.record<T>(network);
   ++recorded;
 }

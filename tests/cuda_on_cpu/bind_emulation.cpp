@@ -79,6 +79,16 @@ void write(std::uintptr_t data, const py::bytes& bytes, std::uintptr_t stream) {
                         pointer<CudaStream>(stream)));
 }
 
+void clear(std::uintptr_t data, std::size_t bytes, std::uintptr_t stream) {
+  check(cudaMemsetAsync(pointer<void>(data), 0, bytes, pointer<CudaStream>(stream)));
+}
+
+bool is_capturing(std::uintptr_t stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  check(cudaStreamIsCapturing(pointer<CudaStream>(stream), &status));
+  return status != cudaStreamCaptureStatusNone;
+}
+
 /// For other libraries of the tests, which get its address: puts a function on a stream as a kernel of one thread.
 int launch_as_kernel(void* stream, void (*work)(void*), void* argument) {
   enqueue_launch({"launch_as_kernel", dim3(1), dim3(1), 0, [=] { work(argument); }}, static_cast<cudaStream_t>(stream));
@@ -110,6 +120,8 @@ void bind_emulation(py::module_& module) {
   own.def("free", [](std::uintptr_t data) { check(cudaFree(pointer<void>(data))); });
   own.def("read", &read, "Bytes of device memory; waits for the default stream.");
   own.def("write", &write, py::arg("data"), py::arg("bytes"), py::arg("stream") = 0);
+  own.def("clear", &clear, py::arg("data"), py::arg("bytes"), py::arg("stream"));
+  own.def("is_capturing", &is_capturing, py::arg("stream"));
   own.def("create_stream", &create_stream, py::arg("non_blocking") = true);
   own.def("destroy_stream", [](std::uintptr_t stream) { check(cudaStreamDestroy(pointer<CudaStream>(stream))); });
   own.attr("launch_as_kernel") = reinterpret_cast<std::uintptr_t>(&launch_as_kernel);

@@ -65,7 +65,8 @@ DeviceProps enqueue_region_props(TensorView<const std::int32_t, 2> labels, Tenso
     if (!labels.empty()) {
       enqueue_measure(LabelImage{labels, first, count, output.wrong}, values, table, stream);
     } else {
-      LCX_LAUNCH(regions::clear_regions<>, blocks_for(table.capacity), kThreadsPerBlock, 0, to_cuda(stream), table);
+      LCX_LAUNCH(regions::clear_regions<>, warp_blocks_for(table.capacity), kThreadsPerBlock, 0, to_cuda(stream),
+                 table);
     }
   }
   LCX_CUDA_CHECK(cudaGetLastError());
