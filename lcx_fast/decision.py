@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .by_value import by_value
 from .errors import InvalidArgument
 
 #: The operating points a model may have, from most to fewest marks.
@@ -20,7 +21,8 @@ ALL_CANDIDATES = "all"
 _EPSILON = 1e-6
 
 
-@dataclass(frozen=True)
+@by_value
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """Platt scaling (Platt 1999) of a score: ``sigmoid(slope * logit(score) + intercept)``.
 
@@ -56,7 +58,8 @@ class Calibrations:
     lesion: Calibration | None = None
 
 
-@dataclass(frozen=True)
+@by_value
+@dataclass(frozen=True, eq=False)
 class OperatingPoint:
     """Where to cut.
 

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ops
+from .by_value import by_value
 from .mammogram import PixelSpacing
 from .model import Thresholds
 
 
+@by_value
 @dataclass(frozen=True, eq=False)
 class Lesion:
     """One lesion, in the source image's pixels.

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .by_value import by_value
 from .errors import InvalidArgument
 
 #: Where a pixel spacing came from. ``nominal``: nothing was known and the long side was counted as 240 mm.
@@ -55,6 +56,15 @@ class FileDigest:
         """Pickled and copied as what it comes to; the file's bytes stay here."""
         return FileDigest, (None, self.hexdigest())
 
+    def __eq__(self, other: object) -> bool:
+        return self.hexdigest() == other.hexdigest() if isinstance(other, FileDigest) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.hexdigest())
+
+    def __repr__(self) -> str:
+        return f"FileDigest({self.hexdigest()!r})"
+
     def hexdigest(self) -> str:
         """In hexadecimal; two threads that ask at once may both compute it."""
         data = self._data
@@ -64,6 +74,7 @@ class FileDigest:
         return self._hexadecimal
 
 
+@by_value
 @dataclass(frozen=True, eq=False)
 class Mammogram:
     """A single-view mammogram, brighter meaning denser tissue.
@@ -79,7 +90,7 @@ class Mammogram:
         series_instance_uid: likewise.
         sop_class_uid: likewise.
         name: what to call it in reports: the file's name, never a patient's.
-        digest: of the file's bytes, or None for arrays; see ``sha256``.
+        digest: of the file's bytes, or None for arrays; see ``sha256``. Not compared: equal pixels are.
         warnings: one line each; what a reader of the results must know.
         attributes: further facts for reports (transfer syntax, decoder, manufacturer); no patient data.
     """
@@ -93,7 +104,7 @@ class Mammogram:
     series_instance_uid: str | None = None
     sop_class_uid: str | None = None
     name: str = "array"
-    digest: FileDigest | None = field(default=None, repr=False)
+    digest: FileDigest | None = field(default=None, repr=False, compare=False)
     warnings: tuple[str, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from .by_value import by_value
 from .decision import Calibrations, OperatingPoint, parse_calibrations, parse_operating_points
 from .errors import InvalidArgument, Unsupported
 from .onnx_file import read_onnx
@@ -60,7 +61,8 @@ class Thresholds:
     min_area_mm2: float
 
 
-@dataclass(frozen=True)
+@by_value
+@dataclass(frozen=True, eq=False)
 class ModelSpec:
     """What a model file says of itself.
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .by_value import by_value
 from .errors import InvalidArgument, Unsupported
 from .onnx_file import Field, decode_fields
 from .onnx_parts import (
@@ -45,7 +46,8 @@ _LEAST_OPSET = 13
 _LEAST_SCALE = 2.0**-24
 
 
-@dataclass(frozen=True)
+@by_value
+@dataclass(frozen=True, eq=False)
 class Quantisation:
     """What makes a float network an int8 one.
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from .errors import InvalidArgument
 from .masks import fill_holes, hysteresis, remove_small
 from .overlaps import MatchResult, Rle, box_iou, encode_rle, mask_iou, match_detections, merge_rle
 from .polygons import Polygons
+from .regions import Contours, RegionProps, Regions
 from .values import RunValues, measure_runs, percentiles, resample, resample_many, spread_mask
 
 __all__ = [
@@ -78,48 +79,6 @@ class Normalisation:
     high: float
     mean: float = 0.0
     deviation: float = 1.0
-
-
-class Contours(NamedTuple):
-    """Outlines of a mask: int32 [K, 2] polygons of pixel corners (y, x), and which of them are holes."""
-
-    polygons: Polygons
-    is_hole: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class RegionProps:
-    """Measurements of N regions.
-
-    Attributes:
-        area: int64 [N], pixels.
-        bounding_box: int32 [N, 4], half-open (y0, x0, y1, x1).
-        centroid: float64 [N, 2], mean of the pixel centres (y, x); NaN for a label without pixels.
-        mean: float32 [N] of the values, or None without values; likewise ``max`` and ``top_mean``.
-        max: float32 [N].
-        top_mean: float32 [N], mean of the highest tenth (``ceil(area / 10)`` values).
-    """
-
-    area: NDArray[np.int64]
-    bounding_box: NDArray[np.int32]
-    centroid: NDArray[np.float64]
-    mean: NDArray[np.float32] | None = None
-    max: NDArray[np.float32] | None = None
-    top_mean: NDArray[np.float32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.area)
-
-
-@dataclass(frozen=True)
-class Regions(RegionProps):
-    """``RegionProps`` with an outer outline each.
-
-    Attributes:
-        outlines: N arrays, float64 [K, 2] (y, x), clockwise on screen.
-    """
-
-    outlines: Sequence[NDArray[np.float64]] = ()
 
 
 def plan_tiles(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._core import Rle
+from .by_value import by_value
 from .errors import InvalidArgument
 
 __all__ = ["MatchResult", "Rle", "box_iou", "encode_rle", "mask_iou", "match_detections", "merge_rle"]
@@ -21,6 +22,7 @@ __all__ = ["MatchResult", "Rle", "box_iou", "encode_rle", "mask_iou", "match_det
 Array = Any
 
 
+@by_value
 class MatchResult(NamedTuple):
     """Who was matched to whom at each of T thresholds, for D detections and G references.
 

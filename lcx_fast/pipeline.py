@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ops
+from .by_value import by_value
 from .decision import Decision, OperatingPoint, choose_operating_point
 from .engines import Engine, ServingEngine, SkippedEngine, choose_engine
 from .errors import DeviceError, EngineError, InvalidArgument
@@ -28,6 +29,7 @@ from .scoring import image_score
 RESEARCH_USE_ONLY = "Research use only. Not a medical device; not for diagnosis."
 
 
+@by_value
 @dataclass(frozen=True, eq=False)
 class ProbabilityMap:
     """Probabilities on the model's grid, and how that lies on the source image.
@@ -81,6 +83,7 @@ class EngineInfo:
     skipped: tuple[SkippedEngine, ...] = ()
 
 
+@by_value
 @dataclass(frozen=True, eq=False)
 class ImageReport:
     """Everything found on one image.
@@ -184,10 +187,7 @@ class Detector:
         found = (engine.input_shape, engine.output_shape)
         expected = ((1, 1, *spec.tile_shape), (1, len(spec.outputs), *spec.tile_shape))
         if found != expected:
-            raise EngineError(
-                f"model {spec.name}: its input and output are {found[0]} and {found[1]}; its metadata says "
-                f"{expected[0]} and {expected[1]}, {', '.join(spec.outputs)}; export it anew"
-            )
+            raise EngineError(f"model {spec.name}: input, output {found}; its metadata says {expected}; export it anew")
 
     def __reduce__(self) -> str:
         raise TypeError("a Detector cannot be pickled or copied; call load_model in each process")

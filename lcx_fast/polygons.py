@@ -37,5 +37,15 @@ class Polygons(Sequence[NDArray[Any]]):
         polygon: NDArray[Any] = self.points[self.offsets[n] : self.offsets[n + 1]]
         return polygon
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Polygons):
+            return NotImplemented
+        mine, others = (p.points[p.offsets[0] : p.offsets[-1]] for p in (self, other))
+        starts = np.array_equal(self.offsets - self.offsets[0], other.offsets - other.offsets[0])
+        return starts and np.array_equal(mine, others, equal_nan=mine.dtype.kind == others.dtype.kind == "f")
+
+    def __hash__(self) -> int:
+        return hash(("Polygons", len(self)))
+
     def __repr__(self) -> str:
         return f"Polygons({len(self)} of {len(self.points)} points)"

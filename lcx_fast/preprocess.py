@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import ops
+from .by_value import by_value
 from .errors import InvalidArgument
 from .mammogram import PIXEL_DTYPES, Mammogram
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 COARSE_LONG_SIDE = 512
 
 
-@dataclass(frozen=True)
+@by_value
+@dataclass(frozen=True, eq=False)
 class CoarseView:
     """An image seen coarsely.
 
@@ -38,7 +40,8 @@ class CoarseView:
 LEAST_AVERAGED = 4.0
 
 
-@dataclass(frozen=True)
+@by_value
+@dataclass(frozen=True, eq=False)
 class TilePlan:
     """How to cut one image into a model's tiles.
 
@@ -60,7 +63,8 @@ class TilePlan:
         cut(image, self.grid.tile(n), normalisation=self.normalisation, mask=self.breast, out=out, threads=threads)
 
 
-@dataclass(frozen=True)
+@by_value
+@dataclass(frozen=True, eq=False)
 class ModelGridImage:
     """A whole image on the model's grid, as training reads it.
 

@@ -14,9 +14,9 @@ ROOT = Path(__file__).parent.parent
 
 #: Lowest first. A module may import from its own layer's package and from lower layers.
 PYTHON_LAYERS = [
-    {"console", "errors", "decision", "_core", "files", "parallel"}
+    {"by_value", "console", "errors", "decision", "_core", "files", "parallel"}
     | {"onnx_file", "onnx_int8", "onnx_parts", "onnx_precision"},
-    {"mammogram", "masks", "ops", "overlaps", "polygons", "values"},
+    {"mammogram", "masks", "ops", "overlaps", "polygons", "regions", "values"},
     {"dicom", "images", "model", "engines", "evaluation"},
     {"preprocess", "scoring", "lesions"},
     {"gpu_line", "report"},

@@ -1,6 +1,9 @@
 #include <pybind11/stl.h>
 
 #include <optional>
+#include <sstream>
+#include <string>
+#include <utility>
 
 #include "bindings/array_view.hpp"
 #include "bindings/bindings.hpp"
@@ -188,6 +191,35 @@ py::object bind_breast_mask(const py::object& image, const py::object& stream) {
   return mask.get();
 }
 
+/// All that a grid is made of, to be pickled, copied and hashed by.
+py::tuple grid_state(const TileGrid& grid) {
+  const auto pair = [](const auto& values) { return std::pair(values[0], values[1]); };
+  return py::make_tuple(pair(grid.image_shape), pair(grid.scale), pair(grid.tile_shape),
+                        py::tuple(py::cast(grid.row_starts)), py::tuple(py::cast(grid.column_starts)),
+                        py::bytes(std::string(grid.present.begin(), grid.present.end())));
+}
+
+TileGrid grid_from_state(const py::tuple& state) {
+  require_argument(state.size() == 6, "a grid of tiles is pickled as 6 values, not ", state.size());
+  TileGrid grid;
+  grid.image_shape = state[0].cast<std::array<std::int64_t, 2>>();
+  grid.scale = state[1].cast<std::array<double, 2>>();
+  grid.tile_shape = state[2].cast<std::array<std::int64_t, 2>>();
+  grid.row_starts = state[3].cast<std::vector<std::int64_t>>();
+  grid.column_starts = state[4].cast<std::vector<std::int64_t>>();
+  const auto present = state[5].cast<std::string>();
+  grid.present.assign(present.begin(), present.end());
+  return restore_tile_grid(std::move(grid));
+}
+
+std::string grid_text(const TileGrid& grid) {
+  std::ostringstream text;
+  text << "<TileGrid " << grid.shape[0] << " x " << grid.shape[1] << " at scale " << grid.scale[0] << " x "
+       << grid.scale[1] << ", " << grid.tile_count() << " tiles of " << grid.tile_shape[0] << " x "
+       << grid.tile_shape[1] << ">";
+  return text.str();
+}
+
 }  // namespace
 
 void bind_tiles(py::module_& module) {
@@ -212,7 +244,12 @@ void bind_tiles(py::module_& module) {
           },
           "int64 [N, 2]: first grid pixel (y, x) of each tile.")
       .def("tile", &TileGrid::tile, py::arg("n"), "The grid of tile n alone.")
-      .def("__len__", &TileGrid::tile_count);
+      .def("__len__", &TileGrid::tile_count)
+      .def("__eq__", [](const TileGrid& a,
+                        const py::object& b) { return py::isinstance<TileGrid>(b) && a == b.cast<const TileGrid&>(); })
+      .def("__hash__", [](const TileGrid& g) { return py::hash(grid_state(g)); })
+      .def("__repr__", &grid_text)
+      .def(py::pickle(&grid_state, &grid_from_state));
   py::class_<Blender>(module, "TileBlender", "Blends tiles one after another; see lcx_fast.ops.TileBlender.")
       .def(py::init<const TileGrid&, std::int64_t, const std::string&, const py::object&, const py::object&,
                     const py::object&>(),

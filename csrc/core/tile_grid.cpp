@@ -32,6 +32,18 @@ bool any_nonzero(TensorView<const std::uint8_t, 2> mask, std::array<std::int64_t
   return false;
 }
 
+void check_extents(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale,
+                   std::array<std::int64_t, 2> tile_shape) {
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    require_argument(image_shape[axis] >= 1 && image_shape[axis] <= (1 << 20), "image shape ", shape_text(image_shape),
+                     "; each side must be 1 to 1048576");
+    require_argument(scale[axis] >= 1.0 / 64 && scale[axis] <= 4096.0, "scale ", scale[axis],
+                     "; must be within 1/64 and 4096 image pixels per grid pixel");
+    require_argument(tile_shape[axis] >= 1 && tile_shape[axis] <= (1 << 15), "tile shape ", shape_text(tile_shape),
+                     "; each side must be 1 to 32768");
+  }
+}
+
 }  // namespace
 
 std::int64_t TileGrid::tile_count() const {
@@ -68,6 +80,19 @@ std::array<std::int64_t, 2> grid_shape(std::array<std::int64_t, 2> image_shape, 
   return shape;
 }
 
+TileGrid restore_tile_grid(TileGrid given) {
+  check_extents(given.image_shape, given.scale, given.tile_shape);
+  given.shape = grid_shape(given.image_shape, given.scale);
+  bool whole = given.present.size() == given.row_starts.size() * given.column_starts.size();
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    const auto& starts = axis == 0 ? given.row_starts : given.column_starts;
+    whole = whole && !starts.empty() && std::is_sorted(starts.begin(), starts.end()) && starts.front() >= 0 &&
+            starts.back() <= std::max<std::int64_t>(0, given.shape[axis] - given.tile_shape[axis]);
+  }
+  require_argument(whole, "these tiles do not lie on a grid of ", shape_text(given.shape), "; plan_tiles makes some");
+  return given;
+}
+
 std::vector<std::array<std::int64_t, 2>> mask_ranges(const TileGrid& grid, std::size_t axis, std::int64_t mask_extent) {
   const auto look_up = [&](std::int64_t at) {
     return mask_index(at, grid.scale[axis], grid.image_shape[axis], mask_extent);
@@ -82,14 +107,7 @@ std::vector<std::array<std::int64_t, 2>> mask_ranges(const TileGrid& grid, std::
 
 TileGrid plan_tiles(std::array<std::int64_t, 2> image_shape, std::array<double, 2> scale,
                     std::array<std::int64_t, 2> tile_shape, double overlap, TensorView<const std::uint8_t, 2> mask) {
-  for (std::size_t axis = 0; axis < 2; ++axis) {
-    require_argument(image_shape[axis] >= 1 && image_shape[axis] <= (1 << 20), "image shape ", shape_text(image_shape),
-                     "; each side must be 1 to 1048576");
-    require_argument(scale[axis] >= 1.0 / 64 && scale[axis] <= 4096.0, "scale ", scale[axis],
-                     "; must be within 1/64 and 4096 image pixels per grid pixel");
-    require_argument(tile_shape[axis] >= 1 && tile_shape[axis] <= (1 << 15), "tile shape ", shape_text(tile_shape),
-                     "; each side must be 1 to 32768");
-  }
+  check_extents(image_shape, scale, tile_shape);
   require_argument(overlap >= 0.0 && overlap <= 0.9, "overlap ", overlap, "; must be within 0 and 0.9");
 
   TileGrid grid;

@@ -30,7 +30,12 @@ struct TileGrid {
   std::vector<std::array<std::int64_t, 2>> origins() const;
   /// The grid of tile n alone. Throws Error(kInvalidArgument) unless 0 <= n < tile_count().
   TileGrid tile(std::int64_t n) const;
+  bool operator==(const TileGrid&) const = default;
 };
+
+/// A grid of given tiles, as one that plan_tiles made and that was stored; `given` without its `shape`. Throws
+/// Error(kInvalidArgument) unless plan_tiles' limits are kept, each tile starts on the grid, and `present` is complete.
+TileGrid restore_tile_grid(TileGrid given);
 
 /// Shape of the grid: ceil(image / scale), with a hair of tolerance so that 1000 / 0.1 is 10000 and not
 /// 10001.

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
+from ..by_value import by_value
 from ..errors import InvalidArgument
 from .lesions import ImageResult
 
 IouType = Literal["segm", "bbox"]
 
 
+@by_value
 @dataclass(frozen=True, eq=False)
 class AnnotatedImage:
     """N lesions of one image.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..by_value import by_value
 from ..errors import InvalidArgument
 
 #: Takes image weights float64 [B, I] and returns values [B] by name.
@@ -22,6 +23,7 @@ Statistic = Callable[[NDArray[np.float64]], Mapping[str, Any]]
 BLOCK_VALUES = 1 << 20
 
 
+@by_value
 class Interval(NamedTuple):
     """A figure and the percentile interval round it."""
 

@@ -7,12 +7,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..by_value import by_value
 from ..errors import InvalidArgument
 from .ranking import ranking_curve
 
 Floats = NDArray[np.float64]
 
 
+@by_value
 class Reliability(NamedTuple):
     """The bins that hold something, in order.
 
@@ -27,6 +29,7 @@ class Reliability(NamedTuple):
     counts: NDArray[np.int64]
 
 
+@by_value
 class PlattScaling(NamedTuple):
     """``sigmoid(slope * score + intercept)``."""
 
@@ -37,6 +40,7 @@ class PlattScaling(NamedTuple):
         return sigmoid(self.slope * np.asarray(scores, np.float64) + self.intercept)
 
 
+@by_value
 class IsotonicMap(NamedTuple):
     """A rising step function of the score, linear between ``scores``, flat outside them.
 
@@ -52,6 +56,7 @@ class IsotonicMap(NamedTuple):
         return np.interp(np.asarray(scores, np.float64), self.scores, self.probabilities)
 
 
+@by_value
 class OperatingPoint(NamedTuple):
     """A threshold (positive: score at least that) and what it gave on the data it was chosen on."""
 

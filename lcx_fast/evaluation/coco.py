@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from ..by_value import by_value
 from ..errors import InvalidArgument
 
 __all__ = ["COCO_AREA_RANGES", "CategoryResult", "CocoEvaluator", "CocoResult"]
@@ -43,7 +44,8 @@ class CategoryResult:
     average_recall: float
 
 
-@dataclass(frozen=True)
+@by_value
+@dataclass(frozen=True, eq=False)
 class CocoResult:
     """What an evaluation found. T thresholds, R recalls, K categories, A area ranges, M numbers of detections.
 

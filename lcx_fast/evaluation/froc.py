@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..by_value import by_value
 from .matches import Counts, Matches, Unit, count_by_threshold
 
 Floats = NDArray[np.float64]
@@ -17,6 +18,7 @@ MAMMOGRAPHY_RATES = (0.25, 0.5, 1.0, 2.0)
 LUNA_RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 
+@by_value
 class FrocCurve(NamedTuple):
     """At each distinct score, highest first.
 

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core, ops
+from ..by_value import by_value
 from ..errors import InvalidArgument
 from .ranking import check_weights
 
 
+@by_value
 @dataclass(frozen=True, eq=False)
 class ImageResult:
     """One image's D detections against its G reference lesions.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from ..by_value import by_value
 from ..errors import InvalidArgument
 from .lesions import ImageResult
 from .ranking import check_weights, distinct_ends
@@ -25,6 +26,7 @@ Unit = Literal["lesion", "image", "patient"]
 HIT, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
 
+@by_value
 @dataclass(frozen=True, eq=False)
 class Matches:
     """N detections of I images, in order of descending score.
@@ -91,7 +93,8 @@ class Matches:
         return to_find[first_image], found
 
 
-@dataclass(frozen=True)
+@by_value
+@dataclass(frozen=True, eq=False)
 class Counts:
     """At each distinct score, highest first, what scores at least that much; one row per resample.
 

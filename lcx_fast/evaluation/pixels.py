@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
+from ..by_value import by_value
 from ..errors import InvalidArgument
 
 _SIXTEEN_BIT = (np.dtype(np.uint16), np.dtype(np.float16))
@@ -21,6 +22,7 @@ _NEGATIVE_HALVES = 0xFC00 - 0x8000
 _FEW = 1 << 16
 
 
+@by_value
 class PixelCounts(NamedTuple):
     """Pixels scoring at least each distinct score, highest first.
 
@@ -210,6 +212,7 @@ class PixelCurve:
         return above / total if total else float("nan")
 
 
+@by_value
 class PixelAreas(NamedTuple):
     """The two areas of one ranking."""
 

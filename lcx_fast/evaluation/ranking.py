@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..by_value import by_value
 from ..errors import InvalidArgument
 
 Floats = NDArray[np.float64]
 
 
+@by_value
 class RankingCurve(NamedTuple):
     """Counts at each distinct score, highest first: items scoring at least that much.
 
@@ -32,6 +34,7 @@ class RankingCurve(NamedTuple):
     false_positives: Floats
 
 
+@by_value
 class Groups(NamedTuple):
     """What is left of several views: the highest score, whether any is positive, and the group it stands for."""
 
