@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .dicom.spacing import user_spacing
 from .errors import DeviceError, DicomError, InvalidArgument, LcxError
+from .files import sweep_parts, write_together
 from .images import read_mammogram
 from .mammogram import Mammogram
 from .parallel import submit
@@ -156,6 +157,7 @@ def infer_files(
             out.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InvalidArgument(f"{out}: cannot be made a folder ({error.strerror})") from error
+        sweep_parts(out)
     names = result_names(paths)
     if out is not None:
         _check_images_stay(paths, [out / f"{name}.{kind}" for name in names for kind in formats])
@@ -228,19 +230,20 @@ def _with_read_time(report: ImageReport, seconds: float) -> ImageReport:
 
 
 def write_results(report: ImageReport, out: Path, name: str, formats: Sequence[str]) -> tuple[Path, ...]:
-    """Write one report in each format as ``out/name.<format>``."""
-    written = []
-    for kind in formats:
-        path = out / f"{name}.{kind}"
-        if kind == "json":
-            from .report.json import write_json
+    """Write one report in each format as ``out/name.<format>``, all of them or none; JSON last, so that it says so."""
+    contents = {kind: _content(report, kind) for kind in dict.fromkeys(formats)}
+    last_json = sorted(contents, key="json".__eq__)
+    write_together({out / f"{name}.{kind}": contents[kind] for kind in last_json})
+    return tuple(out / f"{name}.{kind}" for kind in contents)
 
-            write_json(report, path)
-        elif kind == "png":
-            from .report.overlay import write_overlay
 
-            write_overlay(report, path)
-        else:
-            raise InvalidArgument(f"format {kind!r}; accepted: {', '.join(FORMATS)}")
-        written.append(path)
-    return tuple(written)
+def _content(report: ImageReport, kind: str) -> bytes:
+    if kind == "json":
+        from .report.json import json_content
+
+        return json_content(report)
+    if kind == "png":
+        from .report.overlay import overlay_content
+
+        return overlay_content(report)
+    raise InvalidArgument(f"format {kind!r}; accepted: {', '.join(FORMATS)}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import let_interrupts_unwind, say
 from .errors import InvalidArgument
-from .files import write_bytes
+from .files import sweep_parts, write_together
 
 if TYPE_CHECKING:
     from .evaluation.annotated import AnnotatedImage
@@ -171,9 +171,7 @@ def write_plots(results: Sequence[ImageResult], scores: Sequence[float], folder:
         ),
         "roc": plots.roc_figure({"image score": (scores, positive)}, title="ROC: images with a lesion"),
     }
-    paths = []
-    for name, figure in figures.items():
-        path = folder / f"{name}.png"
-        write_bytes(path, plots.figure_bytes(figure))
-        paths.append(path)
-    return paths
+    sweep_parts(folder)
+    contents = {folder / f"{name}.png": plots.figure_bytes(figure) for name, figure in figures.items()}
+    write_together(contents)
+    return list(contents)

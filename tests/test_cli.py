@@ -270,10 +270,10 @@ def test_overlay_shows_the_outline_and_the_caption(model, tmp_path):
     from PIL import Image
 
     import lcx_fast
-    from lcx_fast.report.overlay import OUTLINE_COLOUR, write_overlay
+    from lcx_fast.report.overlay import OUTLINE_COLOUR, overlay_content
 
     report = lcx_fast.load_model(model).infer(breast_image(), pixel_spacing_mm=0.5)
-    write_overlay(report, tmp_path / "o.png")
+    (tmp_path / "o.png").write_bytes(overlay_content(report))
     picture = np.asarray(Image.open(tmp_path / "o.png")).astype(int)
     assert picture.shape[1] == 240 and picture.shape[0] > 320
     yellow = np.abs(picture[:320] - OUTLINE_COLOUR).sum(axis=2) < 60
@@ -282,23 +282,3 @@ def test_overlay_shows_the_outline_and_the_caption(model, tmp_path):
         near[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = True
     assert yellow[near].sum() > 50
     assert picture[320:].max() > 150  # the caption
-
-
-def test_results_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
-    from lcx_fast.errors import InvalidArgument
-    from lcx_fast.files import write_bytes
-
-    target = tmp_path / "r.json"
-    write_bytes(target, b"first")
-    (tmp_path / "usual").write_bytes(b"")
-    assert target.stat().st_mode == (tmp_path / "usual").stat().st_mode
-    (tmp_path / "usual").unlink()
-
-    def fail(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("pathlib.Path.replace", fail)
-    with pytest.raises(InvalidArgument, match="No space left"):
-        write_bytes(target, b"second")
-    assert target.read_bytes() == b"first"
-    assert [p.name for p in tmp_path.iterdir()] == ["r.json"]

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import EngineError, InvalidArgument
-from ..files import write_bytes
+from ..files import sweep_parts, write_bytes
 
 MAGIC = b"lcx_fast plan 1\n"
 DEFAULT_MAX_BYTES = 2 << 30
@@ -115,6 +115,7 @@ class PlanCache:
         self._make_folder()
         header = asdict(key) | {"bytes": len(plan), "sha256": hashlib.sha256(plan).hexdigest()}
         path = self.folder / key.file_name
+        sweep_parts(self.folder)
         try:
             write_bytes(path, MAGIC + json.dumps(header, sort_keys=True).encode() + b"\n" + plan)
         except InvalidArgument as error:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__
-from ..files import write_bytes
 
 if TYPE_CHECKING:
     from ..pipeline import ImageReport
@@ -65,7 +63,6 @@ def image_report_to_dict(report: ImageReport) -> dict[str, Any]:
     }
 
 
-def write_json(report: ImageReport, path: Path) -> None:
-    """Write a report; never half of one."""
-    text = json.dumps(image_report_to_dict(report), indent=1, allow_nan=False)
-    write_bytes(path, text.encode() + b"\n")
+def json_content(report: ImageReport) -> bytes:
+    """The report as a file's content."""
+    return json.dumps(image_report_to_dict(report), indent=1, allow_nan=False).encode() + b"\n"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import ops
-from ..files import write_bytes
 from ..preprocess import coarse_view, window_of
 
 if TYPE_CHECKING:
@@ -65,15 +63,15 @@ def render_overlay(report: ImageReport) -> Image:
     return large.resize(base.size, PilImage.Resampling.BOX)
 
 
-def write_overlay(report: ImageReport, path: Path) -> None:
-    """Write the picture as PNG; never half of one."""
+def overlay_content(report: ImageReport) -> bytes:
+    """The picture as a PNG file's content."""
     from PIL.PngImagePlugin import PngInfo
 
     buffer, facts = io.BytesIO(), PngInfo()
     facts.add_text("Software", OVERLAY_MARK.decode())
     # Level 1: a third of the time of the default for a tenth more bytes.
     render_overlay(report).save(buffer, "PNG", compress_level=1, pnginfo=facts)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def display_values(pixels: NDArray[Any], reduction: float) -> NDArray[np.uint8]:
