@@ -274,7 +274,7 @@ def region_props(
 
     Args:
         labels: int32 [H, W], 0 = background.
-        values: float32 [H, W] without NaN, to be summarised per region.
+        values: float32 [H, W], to be summarised per region; NaN counts as 0.
         count: the highest label; found by a pass over ``labels`` if not given, which takes them on the CPU.
         stream: for arrays on a GPU; see above. Waited for.
     """

@@ -190,23 +190,22 @@ def region_props(labels, values=None, count=None):
             "centroid": (y.mean() + 0.5, x.mean() + 0.5),
         }
         if values is not None:
-            inside = np.sort(values[y, x].astype(np.float64))[::-1]
-            region |= {
-                "mean": inside.mean(),
-                "max": inside[0],
-                "top_mean": inside[: math.ceil(len(inside) / 10)].mean(),
-            }
+            region |= dict(zip(("mean", "max", "top_mean"), summary(values[y, x]), strict=True))
         regions.append(region)
     return regions
+
+
+def summary(values):
+    """(mean, max, mean of the highest tenth) of a region's values; NaN counts as 0."""
+    ordered = np.sort(np.where(np.isnan(values), 0, values).astype(np.float64))[::-1]
+    with np.errstate(invalid="ignore"):  # of infinities of both signs there is no mean
+        return ordered.mean(), ordered[0], ordered[: math.ceil(len(ordered) / 10)].mean()
 
 
 def measure_runs(values, runs):
     """(mean, max, mean of the highest tenth) of the values under runs (y, x_begin, x_end)."""
     inside = np.concatenate([[], *(values[y, begin:end] for y, begin, end in runs)])
-    if len(inside) == 0:
-        return 0.0, 0.0, 0.0
-    inside = np.sort(np.nan_to_num(inside.astype(np.float64)))[::-1]
-    return inside.mean(), inside[0], inside[: math.ceil(len(inside) / 10)].mean()
+    return summary(inside) if len(inside) else (0.0, 0.0, 0.0)
 
 
 # Boundaries are directed cracks between a foreground pixel (on the right) and a background pixel (on the left),

@@ -156,6 +156,25 @@ def test_region_props(mask, layout, seed, extra):
             np.testing.assert_allclose(getattr(props, name)[i], region[name], rtol=1e-6)
 
 
+@settings(max_examples=150, deadline=None)
+@given(
+    count=st.sampled_from([1, 2, 31, 160, 161, 170, 400, 3000]),
+    odd=st.lists(st.sampled_from([np.nan, np.inf, -np.inf, -0.0, 3e38, -3e38]), min_size=1, max_size=3),
+    share=st.sampled_from([0.02, 0.3, 0.9, 1.0]),
+    seed=st.integers(0, 2**31),
+)
+def test_values_that_are_not_finite_are_measured_as_numpy_does(count, odd, share, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.random((1, count), np.float32)
+    values = np.where(rng.random(values.shape) < share, rng.choice(odd, values.shape), values).astype(np.float32)
+    props = ops.region_props(np.ones(values.shape, np.int32), values)
+    expected = reference.region_props(np.ones(values.shape, np.int32), values)[0]
+    runs = ops.measure_runs(values, np.array([[0, 0, count]], np.int32))
+    for name in ("mean", "max", "top_mean"):
+        for found in (getattr(props, name)[0], getattr(runs, name)):
+            np.testing.assert_allclose(found, expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def cyclic(points):
     """Points from the smallest one on, so that polygons with different starts compare equal."""
     points = [tuple(float(c) for c in p) for p in points]

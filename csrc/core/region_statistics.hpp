@@ -39,7 +39,7 @@ struct RegionValues {
   float top_mean = 0.0F;  ///< mean of the highest tenth, ceil(area / 10) values
 };
 
-/// Summarises `values` (not empty, no NaN).
+/// Summarises `values` (not empty, no NaN; infinities add up as IEEE 754 has it).
 RegionValues summarise(std::span<const float> values);
 
 }  // namespace lcx

@@ -10,8 +10,8 @@ namespace lcx {
 // A count is one vectorised comparison a value, so ten passes over values in the cache take less time than one that
 // moves them about, and the values stay where they are.
 
-/// The value at `rank` (counted from 0, ascending) of `values`: at least one, all finite. Zeros of both signs are
-/// equal.
+/// The value at `rank` (counted from 0, ascending) of `values`: at least one, no NaN; infinities are values like
+/// others. Zeros of both signs are equal.
 float value_at_rank(std::span<const float> values, std::int64_t rank);
 
 /// Likewise, of values the one in question among which is at most `limit`; a lower one saves passes.
@@ -28,7 +28,8 @@ struct ValueRange {
 };
 ValueRange range_of(std::span<const float> values);
 
-/// The value at rank q (n - 1), q within [0, 1], between ranks by linear interpolation. `values`: at least one, finite.
+/// The value at rank q (n - 1), q within [0, 1], between ranks by linear interpolation. `values`: at least one, all
+/// finite, since between infinities there is nothing.
 double quantile(std::span<const float> values, double q);
 
 }  // namespace lcx

@@ -17,7 +17,7 @@ struct RegionProps {
 /// Measures labelled regions.
 ///
 /// labels  [H, W] int32, 0 = background, otherwise 1 .. count; a label without pixels has area 0
-/// values  [H, W] float32 without NaN, or empty
+/// values  [H, W] float32, where NaN counts as 0, or empty
 /// stream  for arrays on a GPU; waited for once, to return the measurements
 /// Throws Error(kInvalidArgument) if shapes or devices differ or a label is outside 0 .. count.
 RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<const float, 2> values,

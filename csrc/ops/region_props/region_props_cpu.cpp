@@ -8,6 +8,9 @@
 namespace lcx::cpu {
 namespace {
 
+// What a value counts as.
+float counted(float value) { return std::isnan(value) ? 0.0F : value; }
+
 // Where from `x` on a row has something else than `label`.
 LCX_SIMD_CLONES std::int64_t end_of_stretch(const std::int32_t* row, std::int64_t x, std::int64_t width,
                                             std::int32_t label) {
@@ -58,7 +61,7 @@ RegionProps region_props(TensorView<const std::int32_t, 2> labels, TensorView<co
   }
   for_each_stretch(labels, [&](std::int32_t label, std::int64_t y, std::int64_t begin, std::int64_t end) {
     auto& to = gathered[static_cast<std::size_t>(label - 1)];
-    for (std::int64_t x = begin; x < end; ++x) to.push_back(values(y, x));
+    for (std::int64_t x = begin; x < end; ++x) to.push_back(counted(values(y, x)));
   });
   for (auto& region : gathered) props.values.push_back(region.empty() ? RegionValues{} : summarise(region));
   return props;
@@ -68,8 +71,7 @@ RegionValues measure_runs(TensorView<const float, 2> values, TensorView<const st
   std::vector<float> inside;
   for (std::int64_t i = 0; i < (runs.empty() ? 0 : runs.shape[0]); ++i) {
     for (std::int64_t x = runs(i, 1); x < runs(i, 2); ++x) {
-      const float value = values(runs(i, 0), x);
-      inside.push_back(std::isnan(value) ? 0.0F : value);
+      inside.push_back(counted(values(runs(i, 0), x)));
     }
   }
   return inside.empty() ? RegionValues{} : summarise(inside);
