@@ -72,15 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     target = _target(arguments)
     package = find_package()
     key = plan_key(model, precision, target, package)
-    progress = ProgressLine()
     started: list[float] = []
 
     def build() -> bytes:
         started.append(time.perf_counter())
-        try:
+        with ProgressLine() as progress:
             return build_plan(model, precision, target, package, progress=progress.show)
-        finally:
-            progress.clear()
 
     cache = PlanCache()
     if arguments.out is not None:

@@ -127,24 +127,24 @@ def run_infer(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         operating_point=arguments.operating_point,
     )
-    progress = ProgressLine(wanted=len(paths) > 1)
     failed = 0
     warnings: dict[str, list[str]] = {}
-    progress.show(paths[0].name, 0, len(paths))
     results = infer_files(detector, paths, out=arguments.out, formats=formats, pixel_spacing_mm=arguments.pixel_spacing)
-    for done, result in enumerate(results, start=1):
-        progress.clear()
-        if result.error is not None:
-            failed += 1
-            say(printable(summary_line(result)))
-        elif result.report is not None:
-            as_json = arguments.json
-            shown = json.dumps(result.report.to_dict(), allow_nan=False) if as_json else summary_line(result)
-            print(printable(shown), flush=True)
-            for warning in result.report.warnings:
-                warnings.setdefault(warning, []).append(result.path.name)
-        if done < len(paths):
-            progress.show(paths[done].name, done, len(paths))
+    with ProgressLine(wanted=len(paths) > 1) as progress:
+        progress.show(paths[0].name, 0, len(paths))
+        for done, result in enumerate(results, start=1):
+            progress.clear()
+            if result.error is not None:
+                failed += 1
+                say(printable(summary_line(result)))
+            elif result.report is not None:
+                as_json = arguments.json
+                shown = json.dumps(result.report.to_dict(), allow_nan=False) if as_json else summary_line(result)
+                print(printable(shown), flush=True)
+                for warning in result.report.warnings:
+                    warnings.setdefault(warning, []).append(result.path.name)
+            if done < len(paths):
+                progress.show(paths[done].name, done, len(paths))
     print_warnings(warnings)
     if failed:
         say(f"{failed} of {len(paths)} files failed")

@@ -70,10 +70,19 @@ def printable(text: str) -> str:
 
 
 class ProgressLine:
-    """A line on the terminal that says how far; silent where there is no terminal, or none is wanted."""
+    """A line on the terminal that says how far; silent where there is no terminal, or none is wanted.
+
+    As a context it leaves no line behind, however it ends: an error is told on a line of its own.
+    """
 
     def __init__(self, *, wanted: bool = True) -> None:
         self._shown = wanted and sys.stderr.isatty()
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
 
     def show(self, what: str, done: int, total: int) -> None:
         if self._shown:

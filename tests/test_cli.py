@@ -16,6 +16,7 @@ import pytest
 from models import breast_image, write_brightness_model
 
 from lcx_fast import cli
+from lcx_fast.errors import EngineError
 
 
 @pytest.fixture(scope="module")
@@ -282,3 +283,14 @@ def test_overlay_shows_the_outline_and_the_caption(model, tmp_path):
         near[max(0, y - 3) : y + 4, max(0, x - 3) : x + 4] = True
     assert yellow[near].sum() > 50
     assert picture[320:].max() > 150  # the caption
+
+
+def test_an_error_while_progress_is_shown_has_a_line_of_its_own(films, model, monkeypatch, capsys):
+    def fails(*_, **__):
+        yield from ()
+        raise EngineError("the engine failed")
+
+    monkeypatch.setattr("lcx_fast.batch.infer_files", fails)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert cli.main(["infer", str(films), "--json", "--model", model]) == 3
+    assert capsys.readouterr().err == "\r\033[K[0/2] a.pgm\r\033[Klcx-fast: the engine failed\n"

@@ -265,7 +265,7 @@ def test_progress_only_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyP
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     assert main(["phantom", str(tmp_path / "set"), "--patients", "1", "--spacing", "1", "--arrays"]) == 0
-    assert "drawing 2/2" in screen.getvalue()
+    assert "[2/2] images drawn" in screen.getvalue() and screen.getvalue().endswith("\r\033[K")
     assert detect(tmp_path / "set") == "phantom"
     screen.truncate(0)
     assert main(["phantom", str(tmp_path / "set")]) == 2

@@ -234,8 +234,10 @@ def test_progress_is_for_terminals_only(is_terminal: bool, monkeypatch: pytest.M
     progress = logs.Progress(steps=10, done=4, shown=True)
     progress.step(3)
     progress.clear()
-    assert ("epoch 3, step 5 of 10" in terminal.text) is is_terminal
+    assert ("[5/10] epoch 3, " in terminal.text) is is_terminal
     assert bool(terminal.text) is is_terminal
+    logs.Progress(steps=10, done=4, shown=False).step(3)  # another process of the run tells it
+    assert terminal.text.count("epoch") == is_terminal
 
 
 def test_devices_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:

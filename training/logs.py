@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from lcx_fast.console import ProgressLine
 
 
 def write_log_row(path: Path, row: Mapping[str, Any]) -> None:
@@ -51,21 +52,24 @@ class TensorBoardLog:
 
 
 class Progress:
-    """Step, speed and time left on standard error; silent where that is no terminal."""
+    """Step, epoch, speed and time left on the terminal; silent where there is none."""
 
     def __init__(self, *, steps: int, done: int, shown: bool) -> None:
         self._steps, self._done = steps, done
-        self._shown = shown and sys.stderr.isatty()
+        self._line = ProgressLine(wanted=shown)
         self._started, self._first = time.monotonic(), done
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
 
     def step(self, epoch: int) -> None:
         self._done += 1
-        if self._shown:
-            pace = (time.monotonic() - self._started) / (self._done - self._first)
-            left = pace * (self._steps - self._done) / 60
-            text = f"epoch {epoch}, step {self._done} of {self._steps}, {pace:.2f} s a step, {left:.0f} min left"
-            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+        pace = (time.monotonic() - self._started) / (self._done - self._first)
+        left = pace * (self._steps - self._done) / 60
+        self._line.show(f"epoch {epoch}, {pace:.2f} s a step, {left:.0f} min left", self._done, self._steps)
 
     def clear(self) -> None:
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self._line.clear()

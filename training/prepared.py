@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lcx_fast.console import ProgressLine
 from training.datasets.record import CaseLog, Dataset, DatasetError, Record
 from training.prepare import HIGH_PERCENTILE, LOW_PERCENTILE, PIXEL_SPACING_MM, Sample, make_sample
 
@@ -87,15 +88,13 @@ def _prepare(data: Path, cache: Path, name: str | None, how: Mapping[str, Any], 
     cache.mkdir(parents=True, exist_ok=True)
     files, total = [], len(source)
     task = partial(_prepare_one, source, cache, how)
-    for number, (used, log) in enumerate(_map(task, list(source), workers), start=1):
-        if used:
-            files.append(used)
-        for case, reason in log:
-            source.skipped.add(case, reason)
-        if sys.stderr.isatty():
-            print(f"\rpreparing {number} of {total} images\x1b[K", end="", file=sys.stderr, flush=True)
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    with ProgressLine() as progress:
+        for number, (used, log) in enumerate(_map(task, list(source), workers), start=1):
+            if used:
+                files.append(used)
+            for case, reason in log:
+                source.skipped.add(case, reason)
+            progress.show("images prepared", number, total)
     for line in problems(source.skipped, "skipped"):
         print(line, file=sys.stderr)
     if not files:

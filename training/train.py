@@ -107,13 +107,12 @@ class Trainer:
         """Train to the end, or up to ``until`` epochs."""
         train = self.config.train
         last = train.epochs if until is None else min(until, train.epochs)
-        self._progress = Progress(
-            steps=last * train.steps_per_epoch, done=self.epoch * train.steps_per_epoch, shown=self.world.is_main
-        )
         loose = [n for n in range(self.epoch, last) if not self.config.is_self_training(n / train.epochs)]
-        self._run_stage(self.views, last=self.epoch + len(loose))
-        if self.epoch < last:
-            self._run_stage(self._self_training_views(), last=last)
+        steps, done = last * train.steps_per_epoch, self.epoch * train.steps_per_epoch
+        with Progress(steps=steps, done=done, shown=self.world.is_main) as self._progress:
+            self._run_stage(self.views, last=self.epoch + len(loose))
+            if self.epoch < last:
+                self._run_stage(self._self_training_views(), last=last)
 
     def _run_stage(self, views: TrainingViews, *, last: int) -> None:
         """The epochs up to ``last``, all from the same views."""

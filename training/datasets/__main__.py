@@ -9,7 +9,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
+
+from lcx_fast.console import ProgressLine
 
 from .detect import FORMATS, open_dataset
 from .record import Dataset, DatasetError
@@ -71,16 +75,15 @@ def _read(dataset: Dataset, limit: int) -> None:
     from lcx_fast.errors import LcxError
 
     total = len(dataset) if limit < 0 else min(limit, len(dataset))
-    for done, record in enumerate(dataset):
-        if done >= total:
-            break
-        _progress("reading", done + 1, total)
-        try:
-            mammogram = dataset.load(record)
-        except (LcxError, DatasetError, OSError) as error:
-            dataset.skipped.add(record.name, error)
-            continue
-        dataset.outline_masks(record, mammogram.shape)
+    with ProgressLine() as progress:
+        for done, record in enumerate(islice(dataset, total)):
+            progress.show("images read", done, total)
+            try:
+                mammogram = dataset.load(record)
+            except (LcxError, DatasetError, OSError) as error:
+                dataset.skipped.add(record.name, error)
+                continue
+            dataset.outline_masks(record, mammogram.shape)
 
 
 def _phantom(options: argparse.Namespace) -> int:
@@ -102,14 +105,10 @@ def _phantom(options: argparse.Namespace) -> int:
         file_format="npy" if options.arrays else "dicom",
         settings=PhantomSettings(height=height, width=width, spacing_mm=options.spacing),
     )
-    count = write_phantom(options.path, plan, progress=lambda done, total: _progress("drawing", done, total))
+    with ProgressLine() as progress:
+        count = write_phantom(options.path, plan, progress=partial(progress.show, "images drawn"))
     print(f"{count} images of {options.patients} patients in {options.path}")
     return 0
-
-
-def _progress(what: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{what} {done}/{total}", end="\n" if done == total else "", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
