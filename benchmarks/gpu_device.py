@@ -19,7 +19,7 @@ TESTS = Path(__file__).resolve().parent.parent / "tests"
 SPIN = """
 __device__ __forceinline__ unsigned long long now() {
   unsigned long long t;
-  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(t));
+  asm volatile("mov.u64 %0, %%globaltimer;" : "=l"(t));
   return t;
 }
 extern "C" __global__ void spin(unsigned long long nanoseconds) {

@@ -150,21 +150,23 @@ void FilmSize::enqueue_tile(DeviceNetwork& network) const {
   enqueue_keep_output(output_.as<float>(), channels_ * tile.size(), findings, index, outputs_.as<float>(), stream_);
 }
 
-void FilmSize::enqueue_after_tiles() {
-  const cudaStream_t on = to_cuda(stream_);
+void FilmSize::enqueue_after_tiles(const Branch& download, const Branch& measuring) {
   const auto tiles = static_cast<std::int64_t>(grid_.present.size());
   const TensorView<const float, 4> outputs(outputs_.as<float>(),
                                            {tiles, channels_, grid_.tile_shape[0], grid_.tile_shape[1]}, device_);
   const TensorView<float, 3> maps(maps_.as<float>(), {channels_, grid_.shape[0], grid_.shape[1]}, device_);
   cuda::enqueue_blend_tiles(outputs, layout_.grid, weights_.as<float>(), device_mask(), maps, stream_);
+  const auto send_down = [](const PinnedMemory& to, const void* from, std::size_t bytes, Stream on) {
+    LCX_CUDA_CHECK(cudaMemcpyAsync(to.as<void>(), from, bytes, cudaMemcpyDeviceToHost, to_cuda(on)));
+  };
+  const Stream beside = download.begin(stream_);
+  send_down(report_host_, report_.as<void>(), report_.bytes(), beside);
+  send_down(maps_host_, maps.data, static_cast<std::size_t>(maps.size()) * sizeof(float), beside);
   Workspace workspace(scratch_.as<void>(), scratch_.bytes());
-  lesions_ =
-      cuda::enqueue_find_lesions({maps.data, grid_.shape, device_}, key_.settings.lesions, {}, workspace, stream_);
-  LCX_CUDA_CHECK(
-      cudaMemcpyAsync(report_host_.as<void>(), report_.as<void>(), report_.bytes(), cudaMemcpyDeviceToHost, on));
-  LCX_CUDA_CHECK(cudaMemcpyAsync(maps_host_.as<void>(), maps.data,
-                                 static_cast<std::size_t>(maps.size()) * sizeof(float), cudaMemcpyDeviceToHost, on));
-  LCX_CUDA_CHECK(cudaMemcpyAsync(lesions_host_.as<void>(), lesions_.data, lesions_.bytes, cudaMemcpyDeviceToHost, on));
+  lesions_ = cuda::enqueue_find_lesions({maps.data, grid_.shape, device_}, key_.settings.lesions, {}, workspace,
+                                        stream_, &measuring);
+  send_down(lesions_host_, lesions_.data, lesions_.bytes, stream_);
+  download.end(stream_);
 }
 
 void FilmSize::warm_up(DeviceNetwork& network) const {
@@ -175,13 +177,15 @@ void FilmSize::warm_up(DeviceNetwork& network) const {
 
 template <typename T>
 void FilmSize::record(DeviceNetwork& network) {
+  const Branch download(device_);
+  const Branch measuring(device_);
   CountedLoop loop;
   loop.count = &report_.as<FilmFindings>()->tiles;
   loop.most = static_cast<std::int32_t>(grid_.present.size());
   loop.index = index_.as<std::int32_t>();
   loop.body = [&] { enqueue_tile(network); };
   graph_ = std::make_unique<CudaGraph>(
-      device_, stream_, [&] { enqueue_until_tiles<T>(); }, loop, [&] { enqueue_after_tiles(); });
+      device_, stream_, [&] { enqueue_until_tiles<T>(); }, loop, [&] { enqueue_after_tiles(download, measuring); });
 }
 
 #define LCX_INSTANTIATE(T) template void FilmSize::record<T>(DeviceNetwork&)

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "core/branch.cuh"
 #include "engine/cuda_graph.hpp"
 #include "line/device_line.hpp"
 #include "line/film_plan.cuh"
@@ -72,7 +73,8 @@ class FilmSize {
   template <typename T>
   void enqueue_until_tiles() const;
   void enqueue_tile(DeviceNetwork& network) const;
-  void enqueue_after_tiles();
+  /// The maps go down while lesions are found; those are measured while they are outlined.
+  void enqueue_after_tiles(const Branch& download, const Branch& measuring);
   TensorView<std::uint8_t, 2> device_mask() const;
 
   FilmSizeKey key_;

@@ -10,6 +10,7 @@
 namespace cuda_on_cpu {
 
 cudaError_t sticky_error();
+Schedule schedule_now();
 int device_now();
 void clear_errors();
 
@@ -92,7 +93,8 @@ cudaError_t enqueue(CudaStream* stream, Work work) {
   if (sticky_error() != cudaSuccess) return note(sticky_error());
   if (stream->capture) {
     if (stream->capture->is_invalid) return note(cudaErrorStreamCaptureInvalidated);
-    stream->capture->nodes.push_back(std::move(work));
+    const bool is_late = stream != stream->capture->origin && schedule_now().kind == ScheduleKind::kReversed;
+    (is_late ? stream->late : stream->capture->nodes).push_back(std::move(work));
     ++stream->captured;
     return cudaSuccess;
   }
@@ -251,7 +253,12 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
       stream->captured = stream->joined = 0;
       event->capture->members.push_back(stream);
     }
-    if (event->stream != stream) event->stream->joined = std::max(event->stream->joined, event->captured);
+    if (event->stream != stream) {
+      event->stream->joined = std::max(event->stream->joined, event->captured);
+      auto& nodes = stream == stream->capture->origin ? stream->capture->nodes : stream->late;
+      nodes.insert(nodes.end(), event->stream->late.begin(), event->stream->late.end());
+      event->stream->late.clear();
+    }
     return cudaSuccess;
   }
   return enqueue(stream, [other = event->stream, until = event->until] { return drain(other, until); });
@@ -308,6 +315,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t* graph) {
   bool all_joined = true;
   for (CudaStream* member : capture->members) {
     all_joined &= member == stream || member->joined == member->captured;
+    member->late.clear();
     member->capture.reset();
   }
   *graph = nullptr;

@@ -120,6 +120,7 @@ void set_schedule(Schedule to) {
   const std::lock_guard lock(mutex());
   schedule = to;
 }
+Schedule schedule_now() { return schedule; }
 std::string last_message() { return message; }
 Counters counters() { return totals; }
 void count_wait() { ++totals.waits; }

@@ -22,7 +22,8 @@ struct Condition {
   unsigned value = 0;
 };
 
-/// A capture under way: its nodes in an order that keeps to every dependency, that of asking.
+/// A capture under way: its nodes in an order that keeps to every dependency. Work of streams other than the first one
+/// comes when it was asked for, or under the reversed schedule as late as may be: when somebody waits for it.
 struct Capture {
   CudaStream* origin = nullptr;
   std::vector<Work> nodes;
@@ -62,8 +63,9 @@ struct CudaStream {
   std::uint64_t asked = 0;  ///< pieces of work put on it so far
   std::uint64_t done = 0;
   std::shared_ptr<cuda_on_cpu::Capture> capture;
-  std::uint64_t captured = 0;  ///< nodes put into the capture
-  std::uint64_t joined = 0;    ///< of these, what another member waits for
+  std::uint64_t captured = 0;             ///< nodes put into the capture
+  std::uint64_t joined = 0;               ///< of these, what another member waits for
+  std::vector<cuda_on_cpu::Work> late{};  ///< nodes that nobody waits for yet
 };
 
 struct CudaEvent {

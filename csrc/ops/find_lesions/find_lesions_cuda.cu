@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/branch.cuh"
 #include "core/device_cracks.cuh"
 #include "core/device_regions.cuh"
 #include "core/device_select.cuh"
@@ -123,7 +124,7 @@ std::size_t lesion_result_bytes(LesionCapacity capacity) {
 }
 
 DeviceLesions enqueue_find_lesions(TensorView<const float, 2> map, const LesionOptions& options,
-                                   LesionCapacity capacity, Workspace& workspace, Stream stream) {
+                                   LesionCapacity capacity, Workspace& workspace, Stream stream, const Branch* beside) {
   const Memory memory = take(workspace, map.shape[0], map.shape[1], capacity);
   DeviceComponents components = memory.components;
   const bool filter = options.min_area > 1;
@@ -141,17 +142,20 @@ DeviceLesions enqueue_find_lesions(TensorView<const float, 2> map, const LesionO
   if (filter) enqueue_areas(components, stream);
   enqueue_numbers(components, options.min_area, memory.numbers, stream);
   enqueue_select_numbered(components, memory.numbers.numbers, memory.kept, stream);
+  // Measuring and outlines read the same components and write nothing in common.
+  const Stream measuring = beside != nullptr ? beside->begin(stream) : stream;
   for (std::int32_t first = 0; first < capacity.lesions; first += kPortion) {
     DeviceRegionTable table = memory.table;
     table.capacity = std::min(kPortion, capacity.lesions - first);
     table.regions = memory.output.regions + first;
-    enqueue_measure(NumberedRuns{components, memory.numbers.numbers, first}, map, table, stream);
+    enqueue_measure(NumberedRuns{components, memory.numbers.numbers, first}, map, table, measuring);
   }
   enqueue_cracks(memory.cracks, CrackHead::kFirstPixel, CrackPoint::kEach, components, memory.numbers.numbers, stream);
   enqueue_loops(memory.cracks, CrackHead::kFirstPixel, capacity.lesions, memory.output.offsets, nullptr, stream);
   LCX_LAUNCH(write_points, blocks_for(capacity.edges), kThreadsPerBlock, 0, to_cuda(stream), memory.cracks, map,
              options.low, memory.numbers.count, memory.output);
   LCX_CUDA_CHECK(cudaGetLastError());
+  if (beside != nullptr) beside->end(stream);
   return {memory.output.header, memory.output.bytes(capacity), capacity};
 }
 
