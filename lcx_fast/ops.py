@@ -70,6 +70,9 @@ __all__ = [
 #: An array, or anything that speaks DLPack.
 Array = Any
 
+#: A table of so many regions takes no notable memory, whatever the image's size.
+_FEW_LABELS = 1 << 16
+
 
 @dataclass(frozen=True)
 class Normalisation:
@@ -284,6 +287,11 @@ def region_props(
         found = np.asarray(labels)
         # What are no labels is refused below, in the words for any wrong array.
         count = int(found.max(initial=0)) if found.dtype.kind in "iu" else 0
+        if count > max(found.size, _FEW_LABELS):
+            raise InvalidArgument(
+                f"labels are numbered to {count} on {found.size} pixels; number them anew, or pass the count to get so "
+                "many regions"
+            )
     return RegionProps(**_core.region_props(labels, values, count=count, stream=stream))
 
 

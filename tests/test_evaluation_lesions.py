@@ -89,7 +89,7 @@ def test_points_are_hits_where_they_lie_in_an_outline():
     assert matches.state.tolist() == [1, 0, 1, 0, 0, -1] and matches.lesion_counts.all()
     empty = evaluation.compare_points([], [], np.zeros((4, 4), int), patient="a")
     assert empty.centre_inside.shape == (0, 0)
-    with pytest.raises(InvalidArgument, match="2 points"):
+    with pytest.raises(InvalidArgument, match=r"points have shape \(2, 2\), scores \(1,\)"):
         evaluation.compare_points([(0, 0), (1, 1)], [0.5], outlines, patient="a")
 
 
@@ -178,7 +178,7 @@ def test_points_and_images_must_go_together():
             evaluation.match_points(*arguments, patients=["a"])
 
 
-@pytest.mark.parametrize("levels", [[0.1, 0.2], [0.1, 0.2, np.nan], [np.nan], None])
+@pytest.mark.parametrize("levels", [[0.1, 0.2], [0.1, 0.2, -np.inf], [0.3], None])
 def test_equal_scores_keep_their_order(levels):
     """Of N images with a point each; None: no two scores are equal."""
     rng = np.random.default_rng(0)
@@ -186,15 +186,6 @@ def test_equal_scores_keep_their_order(levels):
     labels, patients = np.zeros((4, 4), np.int32), [str(k) for k in range(50)]
     found = evaluation.match_points([[(0, 0)]] * 50, scores[:, None], [labels] * 50, patients=patients)
     np.testing.assert_array_equal(found.image, np.argsort(-scores, kind="stable"))
-
-
-def test_points_that_are_no_numbers_and_outlines_that_are_no_integers():
-    outlines = outline((0, 0, 10, 10))
-    image = evaluation.compare_points([(np.nan, 1), (1, 1)], [0.9, np.nan], outlines, patient="a")
-    assert image.scores.tolist()[0] == 0.9 and np.isnan(image.scores[1])
-    assert image.centre_inside.tolist() == [[False], [True]]
-    with pytest.raises(InvalidArgument, match="outlines is float32"):
-        evaluation.compare_points([(1, 1)], [0.9], outlines.astype(np.float32), patient="a")
 
 
 def test_classes_and_sizes():

@@ -421,6 +421,9 @@ def test_arguments_are_checked():
     for labels in (None, "labels", np.zeros((2, 2), bool), np.full((2, 2), np.nan), np.zeros((2, 2), complex)):
         with pytest.raises(InvalidArgument, match="labels is "):
             ops.region_props(labels)
+    for dtype, highest in ((np.int32, 2**31 - 1), (np.int64, 2**40)):
+        with pytest.raises(InvalidArgument, match=f"labels are numbered to {highest} on 4 pixels; number them anew"):
+            ops.region_props(np.array([[0, 1], [0, highest]], dtype))
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0)])

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .checks import one_of
 from .lesions import ImageResult
 from .matches import Matches, Overlap, count_by_threshold, match_lesions
 
@@ -30,6 +31,7 @@ def interpolated_average_precision(
     Returns:
         A float, or float64 [B] with weights; 0 where nothing was found, NaN where there is no lesion to find.
     """
+    one_of(interpolation, ("all", "11"), "interpolation")
     counts = count_by_threshold(matches, weights=weights)
     total = counts.found + counts.false_positives
     precision = counts.found / np.where(total > 0, total, 1.0)

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..by_value import by_value
 from ..errors import InvalidArgument
+from .checks import array_of, floats_of
 
 #: Takes image weights float64 [B, I] and returns values [B] by name.
 Statistic = Callable[[NDArray[np.float64]], Mapping[str, Any]]
@@ -61,15 +62,16 @@ def patient_bootstrap(
         missing, say) are left out; where all are, the interval is NaN.
 
     Raises:
-        InvalidArgument: for no patients, no draws, or a level outside (0, 1).
+        InvalidArgument: for no patients, no draws, a level outside (0, 1), strata that are no whole numbers, or a
+            statistic that does not give a value for each row of weights.
     """
     if not 0 < level < 1:
         raise InvalidArgument(f"level {level:g}; accepted: between 0 and 1")
-    value = {name: np.asarray(v, np.float64)[0] for name, v in statistic(np.ones((1, len(patients)))).items()}
+    value = {name: v[0] for name, v in _figures(statistic, np.ones((1, len(patients)))).items()}
     drawn: dict[str, list[NDArray[np.float64]]] = {name: [] for name in value}
     for weights in patient_weights(patients, draws=draws, seed=seed, strata=strata):
-        for name, block in statistic(weights).items():
-            drawn[name].append(np.asarray(block, np.float64))
+        for name, block in _figures(statistic, weights).items():
+            drawn[name].append(block)
     return {name: _interval(float(value[name]), np.concatenate(drawn[name]), level) for name in value}
 
 
@@ -77,15 +79,18 @@ def patient_weights(
     patients: Sequence[Hashable], *, draws: int, seed: int = 0, strata: ArrayLike | None = None
 ) -> Iterator[NDArray[np.float64]]:
     """How often each image is in each resample, float64 [B, I] a block; see ``patient_bootstrap``."""
+    if isinstance(patients, str):
+        raise InvalidArgument(f"patients are the text {patients!r}; needed: a list with one for each image")
     if not len(patients) or draws < 1:
         raise InvalidArgument(f"{len(patients)} images, {draws} draws; needed: at least 1 each")
     place = {name: k for k, name in enumerate(dict.fromkeys(patients))}
     index = np.array([place[name] for name in patients], np.intp)
     stratum = np.zeros(len(place), np.int64)
     if strata is not None:
-        given = np.asarray(strata, np.int64)
-        if given.shape != index.shape:
-            raise InvalidArgument(f"strata have shape {given.shape}; needed: [{len(index)}]")
+        given = array_of(strata, "strata")
+        if given.shape != index.shape or given.dtype.kind == "f":
+            raise InvalidArgument(f"strata are {given.dtype} {given.shape}; needed: [{len(index)}] whole numbers")
+        given = given.astype(np.int64)
         stratum[:] = given.min()
         np.maximum.at(stratum, index, given)
     members = [np.nonzero(stratum == level)[0] for level in np.unique(stratum)]
@@ -99,6 +104,21 @@ def patient_weights(
             chosen += np.arange(count)[:, None] * len(place)
             weights += np.bincount(chosen.ravel(), minlength=weights.size).reshape(weights.shape)
         yield weights[:, index]
+
+
+def _figures(statistic: Statistic, weights: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """What a statistic gives, each float64 [B]."""
+    given = statistic(weights)
+    if not isinstance(given, Mapping):
+        raise InvalidArgument(f"the statistic gives a {type(given).__name__}; needed: values by name, {{'auc': ...}}")
+    figures = {name: floats_of(values, f"values of {name!r}") for name, values in given.items()}
+    for name, values in figures.items():
+        if values.shape != weights.shape[:1]:
+            raise InvalidArgument(
+                f"the statistic's {name!r} has shape {values.shape}; needed: [{len(weights)}], one for each row of "
+                "weights, which it has to pass on"
+            )
+    return figures
 
 
 def _interval(value: float, drawn: NDArray[np.float64], level: float) -> Interval:

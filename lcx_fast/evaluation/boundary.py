@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from ..errors import InvalidArgument
+from .checks import spacing_of, truth_of
 
 
 class BoundaryDistance(NamedTuple):
@@ -25,23 +26,25 @@ class BoundaryDistance(NamedTuple):
 
 
 def distance_transform(
-    mask: ArrayLike, *, pixel_spacing_mm: tuple[float, float], threads: int = 0
+    mask: ArrayLike, *, pixel_spacing_mm: float | tuple[float, float], threads: int = 0
 ) -> NDArray[np.float32]:
     """Exact distance of each pixel's centre to the nearest mask pixel's centre, in mm.
 
     Args:
         mask: [H, W], nonzero = foreground.
-        pixel_spacing_mm: height and width of a pixel.
+        pixel_spacing_mm: height and width of a pixel, or one number for both.
         threads: most threads to use; 0 = all.
 
     Returns:
         float32 [H, W]; infinite where the mask is empty.
     """
-    return _core.distance_transform(np.asarray(mask) != 0, spacing=pixel_spacing_mm, threads=threads)
+    return _core.distance_transform(
+        truth_of(mask, "mask pixels"), spacing=spacing_of(pixel_spacing_mm), threads=threads
+    )
 
 
 def boundary_distance(
-    predicted: ArrayLike, reference: ArrayLike, *, pixel_spacing_mm: tuple[float, float]
+    predicted: ArrayLike, reference: ArrayLike, *, pixel_spacing_mm: float | tuple[float, float]
 ) -> BoundaryDistance:
     """The distance between two masks' boundaries.
 
@@ -51,12 +54,13 @@ def boundary_distance(
     Args:
         predicted: [H, W], nonzero = lesion.
         reference: [H, W], likewise.
-        pixel_spacing_mm: height and width of a pixel.
+        pixel_spacing_mm: height and width of a pixel, or one number for both.
 
     Returns:
         NaN of two empty masks.
     """
-    masks = [np.asarray(mask) != 0 for mask in (predicted, reference)]
+    masks = [truth_of(mask, f"{what} pixels") for what, mask in (("predicted", predicted), ("reference", reference))]
+    spacing = spacing_of(pixel_spacing_mm)
     if masks[0].ndim != 2 or masks[0].shape != masks[1].shape:
         raise InvalidArgument(f"masks have shapes {masks[0].shape} and {masks[1].shape}; needed: [H, W] both")
     present = [bool(mask.any()) for mask in masks]
@@ -68,8 +72,8 @@ def boundary_distance(
     rows, columns = np.nonzero(either.any(axis=1))[0], np.nonzero(either.any(axis=0))[0]
     box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
     first, second = (_boundary(mask[box]) for mask in masks)
-    to_second = distance_transform(second, pixel_spacing_mm=pixel_spacing_mm)[first].astype(np.float64)
-    to_first = distance_transform(first, pixel_spacing_mm=pixel_spacing_mm)[second].astype(np.float64)
+    to_second = distance_transform(second, pixel_spacing_mm=spacing)[first].astype(np.float64)
+    to_first = distance_transform(first, pixel_spacing_mm=spacing)[second].astype(np.float64)
     return BoundaryDistance(
         float((to_second.sum() + to_first.sum()) / (to_second.size + to_first.size)),
         float(max(np.percentile(to_second, 95), np.percentile(to_first, 95))),

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..by_value import by_value
 from ..errors import InvalidArgument
+from .checks import one_of, scored_items, share_of
 from .ranking import ranking_curve
 
 Floats = NDArray[np.float64]
@@ -84,7 +85,7 @@ def fit_platt(scores: ArrayLike, labels: ArrayLike) -> PlattScaling:
 
     Args:
         scores: [N], any real numbers; for probabilities pass ``logit(p)``.
-        labels: [N], nonzero = positive; both classes present.
+        labels: [N], above 0 = positive, 0 = negative; both classes present.
 
     Returns:
         (slope, intercept).
@@ -100,15 +101,17 @@ def fit_platt(scores: ArrayLike, labels: ArrayLike) -> PlattScaling:
     centre, scale = values.mean(), max(float(values.std()), 1e-12)
     design = np.stack([(values - centre) / scale, np.ones_like(values)], axis=1)
     slope, intercept = _logistic_newton(design, targets)
-    return PlattScaling(slope / scale, intercept - slope * centre / scale)
+    return PlattScaling(slope / scale, float(intercept - slope * centre / scale))
 
 
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """The temperature T > 0 for which ``sigmoid(logit / T)`` has the least log loss (Guo et al. 2017).
 
-    Found by golden-section search over log T in [-4, 4].
+    Found by golden-section search over log T in [-4, 4]. Arguments and errors as for ``fit_platt``, which see.
     """
     values, positive = _check(logits, labels)
+    if positive.all() or not positive.any():
+        raise InvalidArgument("labels hold one class only; calibration needs both")
 
     def loss(log_t: float) -> float:
         z = values / np.exp(log_t)
@@ -125,7 +128,15 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
 
 
 def fit_isotonic(scores: ArrayLike, labels: ArrayLike) -> IsotonicMap:
-    """The rising function with the least squared error, by pooling adjacent violators (Barlow et al. 1972)."""
+    """The rising function with the least squared error, by pooling adjacent violators (Barlow et al. 1972).
+
+    Args:
+        scores: [N], at least one, finite.
+        labels: [N], above 0 = positive, 0 = negative.
+
+    Raises:
+        InvalidArgument: if they are not that.
+    """
     values, positive = _check(scores, labels)
     distinct, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     means = np.bincount(inverse, positive) / counts
@@ -151,21 +162,22 @@ def reliability_curve(
 
     Args:
         probabilities: [N] in 0..1.
-        labels: [N], nonzero = positive.
+        labels: [N], above 0 = positive, 0 = negative.
         bins: how many.
         binning: ``"width"``: equal parts of [0, 1]; ``"count"``: about equally many items each, equal ones together.
     """
-    values, positive = _check(probabilities, labels)
+    values, positive = _check(probabilities, labels, least=0)
+    one_of(binning, ("width", "count"), "binning")
     if values.size and (values.min() < 0 or values.max() > 1):
         raise InvalidArgument("probabilities lie outside 0..1; calibrate the scores first")
-    if bins < 1:
-        raise InvalidArgument(f"bins {bins}; needed: at least 1")
+    if not isinstance(bins, (int, np.integer)) or bins < 1:
+        raise InvalidArgument(f"bins {bins}; needed: a whole number, at least 1")
     if binning == "width":
         index = np.minimum((values * bins).astype(np.intp), bins - 1)
     else:
         edges = np.unique(np.quantile(values, np.arange(1, bins) / bins)) if values.size else np.zeros(0)
         index = np.searchsorted(edges, values, side="right")
-    count = np.bincount(index, minlength=1)
+    count = np.bincount(index)
     used = count > 0
     predicted = np.bincount(index, values)[used] / count[used]
     observed = np.bincount(index, positive)[used] / count[used]
@@ -189,7 +201,7 @@ def operating_points(
 
     Args:
         scores: [N].
-        labels: [N], nonzero = positive; both classes present.
+        labels: [N], above 0 = positive, 0 = negative; both classes present.
         sensitivity: at least this for ``high_sensitivity``, at the best specificity.
         specificity: at least this for ``high_specificity``, at the best sensitivity; where no score reaches it, the
             threshold is above them all.
@@ -199,6 +211,7 @@ def operating_points(
         Thresholds lie half way to the next lower score, so that rounding a score does not change the decision.
     """
     values, positive = _check(scores, labels)
+    sensitivity, specificity = share_of(sensitivity, "sensitivity"), share_of(specificity, "specificity")
     if positive.all() or not positive.any():
         raise InvalidArgument("labels hold one class only; operating points need both")
     curve = ranking_curve(values, positive)
@@ -214,12 +227,10 @@ def operating_points(
     return {name: OperatingPoint(float(thresholds[k]), float(found[k]), float(spared[k])) for name, k in chosen.items()}
 
 
-def _check(scores: ArrayLike, labels: ArrayLike) -> tuple[Floats, NDArray[np.bool_]]:
-    values, positive = np.asarray(scores, np.float64), np.asarray(labels).astype(bool)
-    if values.ndim != 1 or positive.shape != values.shape:
-        raise InvalidArgument(f"scores have shape {values.shape}, labels {positive.shape}; needed: [N] both")
-    if not np.isfinite(values).all():
-        raise InvalidArgument("scores hold NaN or infinity; remove or replace those items first")
+def _check(scores: ArrayLike, labels: ArrayLike, *, least: int = 1) -> tuple[Floats, NDArray[np.bool_]]:
+    values, positive = scored_items(scores, labels, finite=True)
+    if len(values) < least:
+        raise InvalidArgument("there are no items; needed: one at least")
     return values, positive
 
 

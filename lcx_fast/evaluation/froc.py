@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..by_value import by_value
+from ..errors import InvalidArgument
+from .checks import floats_of, one_of
 from .matches import Counts, Matches, Unit, count_by_threshold
 
 Floats = NDArray[np.float64]
@@ -70,14 +72,22 @@ def froc_sensitivities(
 
     Returns:
         float64 [R], or [B, R] with weights; NaN without a lesion to find, or an image to count false positives on.
+
+    Raises:
+        InvalidArgument: for a word that is none of these, or a rate below 0.
     """
-    wanted = np.atleast_1d(np.asarray(rates, np.float64))
+    one_of(interpolation, ("step", "linear"), "interpolation")
+    wanted = np.atleast_1d(floats_of(rates, "rates"))
+    if wanted.ndim != 1 or not (wanted >= 0).all():
+        raise InvalidArgument(f"rates {np.asarray(rates).tolist()}; needed: [R] numbers, 0 or more")
     counts = count_by_threshold(matches, unit=unit, false_positives_on=false_positives_on, weights=weights)
     rate, sensitivity = _rates(counts)
     if interpolation == "step":
         # Counts, not quotients, are compared, so that 3 of 12 images is a rate of .25 exactly.
         allowed = wanted[None, :] * counts.images[:, None]
-        kept = np.stack([(counts.false_positives <= allowed[:, [r]]).sum(axis=1) for r in range(len(wanted))], axis=1)
+        kept = np.zeros(allowed.shape, np.intp)
+        for r in range(len(wanted)):
+            kept[:, r] = (counts.false_positives <= allowed[:, [r]]).sum(axis=1)
         padded = np.concatenate([np.zeros((len(sensitivity), 1)), sensitivity], axis=1)
         values = np.take_along_axis(padded, kept, axis=1)
     else:
@@ -101,6 +111,8 @@ def score_at_rate(
     matches: Matches, rate: float, *, unit: Unit = "lesion", false_positives_on: Literal["all", "normal"] = "all"
 ) -> float:
     """The lowest score whose false positives keep to the rate: keep detections scoring at least that. 1 if none do."""
+    if not rate >= 0:
+        raise InvalidArgument(f"rate {rate}; needed: false positives per image, 0 or more")
     counts = count_by_threshold(matches, unit=unit, false_positives_on=false_positives_on)
     kept = int((counts.false_positives[0] <= rate * counts.images[0]).sum())
     return float(counts.thresholds[kept - 1]) if kept else 1.0

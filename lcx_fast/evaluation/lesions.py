@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core, ops
 from ..by_value import by_value
 from ..errors import InvalidArgument
+from .checks import array_of, floats_of, spacing_of
 from .ranking import check_weights
 
 
@@ -50,8 +51,9 @@ class ImageResult:
             )
         if self.classes and len(self.classes) != shape[1]:
             raise InvalidArgument(f"{len(self.classes)} classes; needed: none or {shape[1]}")
-        if np.count_nonzero(self.scores[1:] > self.scores[:-1]):  # half the time of any()
-            raise InvalidArgument("scores must be in descending order")
+        in_order = np.count_nonzero(self.scores[1:] <= self.scores[:-1])  # half the time of all(); never so of NaN
+        if shape[0] and (in_order < shape[0] - 1 or np.isnan(self.scores[0])):
+            raise InvalidArgument("scores must be in descending order, without NaN")
 
     @property
     def iou(self) -> NDArray[np.float64]:
@@ -72,9 +74,9 @@ class ImageResult:
 
 
 def find_detections(
-    probability: NDArray[np.float32],
+    probability: NDArray[np.floating[Any]],
     *,
-    pixel_spacing_mm: float,
+    pixel_spacing_mm: float | tuple[float, float],
     threshold: float = 0.5,
     seed_threshold: float = 0.5,
     min_area_mm2: float = 25.0,
@@ -82,19 +84,26 @@ def find_detections(
     """Components of {p > threshold}, 8-connected, of at least the area, holding a pixel above the seed threshold.
 
     Args:
-        probability: float32 [H, W] without NaN.
-        pixel_spacing_mm: side of a pixel.
+        probability: [H, W] of any floating type, where NaN counts as below the threshold.
+        pixel_spacing_mm: height and width of a pixel, or one number for both.
         threshold: of the mask.
         seed_threshold: that some pixel exceeds.
         min_area_mm2: smaller components are left out.
 
     Returns:
         int32 [H, W] with 1..D by descending score, and the scores, float64 [D]: mean of a component's top 10 % p.
+
+    Raises:
+        InvalidArgument: for an array or a spacing that is not that.
     """
-    components, count = ops.label_components(probability > threshold)
-    props = ops.region_props(components, np.ascontiguousarray(probability, np.float32), count=count)
+    values = array_of(probability, "probabilities")
+    if values.dtype.kind != "f":
+        raise InvalidArgument(f"probabilities are {values.dtype}; needed: floating numbers from 0 to 1")
+    row_mm, column_mm = spacing_of(pixel_spacing_mm)
+    components, count = ops.label_components(values > threshold)
+    props = ops.region_props(components, np.ascontiguousarray(values, np.float32), count=count)
     assert props.max is not None and props.top_mean is not None
-    kept = np.nonzero((props.area * pixel_spacing_mm**2 >= min_area_mm2) & (props.max > seed_threshold))[0]
+    kept = np.nonzero((props.area * (row_mm * column_mm) >= min_area_mm2) & (props.max > seed_threshold))[0]
     kept = kept[np.argsort(-props.top_mean[kept], kind="stable")]
     rank = np.zeros(count + 1, np.int32)
     rank[kept + 1] = np.arange(1, len(kept) + 1)
@@ -102,61 +111,61 @@ def find_detections(
 
 
 def compare(
-    detections: NDArray[Any],
-    scores: NDArray[np.float64],
-    outlines: NDArray[Any],
+    detections: ArrayLike,
+    scores: ArrayLike,
+    outlines: ArrayLike,
     *,
     patient: str,
     name: str = "",
-    pixel_spacing_mm: float | None = None,
+    pixel_spacing_mm: float | tuple[float, float] | None = None,
     classes: Sequence[str] = (),
 ) -> ImageResult:
     """Two label maps of one image, compared.
 
     Args:
-        detections: [H, W], 0 and 1..D by descending score.
-        scores: float64 [D].
-        outlines: [H, W], the reference lesions; numbers may have gaps; 0 and less are background.
+        detections: integers [H, W], 0 and 1..D by descending score.
+        scores: [D], descending, without NaN.
+        outlines: integers [H, W], the reference lesions; numbers may have gaps; 0 and less are background.
         patient: of the image.
         name: of the image.
-        pixel_spacing_mm: side of a pixel, for lesion sizes.
+        pixel_spacing_mm: height and width of a pixel, or one number for both, for lesion sizes.
         classes: of the reference lesions in order of their numbers, or none.
 
     Raises:
-        InvalidArgument: if the shapes differ, or the numbers and scores do.
+        InvalidArgument: if the shapes differ, or the numbers and scores do, or arrays are of another kind.
     """
-    if detections.shape != outlines.shape:
-        raise InvalidArgument(f"detections are {detections.shape}, outlines {outlines.shape}; shapes must be equal")
-    if int(detections.max(initial=0)) > len(scores):
-        raise InvalidArgument(f"detections are numbered to {detections.max()}; there are {len(scores)} scores")
-    ids = np.unique(outlines[outlines > 0])
-    position = np.zeros(int(ids.max(initial=0)) + 1, np.int64)
-    position[ids] = np.arange(1, len(ids) + 1)
-    references = position[np.maximum(outlines, 0)]
-    width = len(ids) + 1
-    pairs = np.bincount((detections.astype(np.int64) * width + references).ravel(), minlength=(len(scores) + 1) * width)
-    table = pairs.reshape(len(scores) + 1, width)
+    found, values = _label_map(detections, "detections"), floats_of(scores)
+    references, count = _renumbered(_label_map(outlines, "outlines"))
+    if found.shape != references.shape:
+        raise InvalidArgument(f"detections are {found.shape}, outlines {references.shape}; shapes must be equal")
+    if values.ndim != 1 or int(found.max(initial=0)) > len(values):
+        raise InvalidArgument(f"detections are numbered to {found.max(initial=0)}; scores have shape {values.shape}")
+    if found.dtype.kind == "i" and int(found.min(initial=0)) < 0:
+        raise InvalidArgument(f"detections hold {found.min()}; needed: 0 for background, then 1, 2, ...")
+    width = count + 1
+    pairs = np.bincount((found.astype(np.int64) * width + references).ravel(), minlength=(len(values) + 1) * width)
+    table = pairs.reshape(len(values) + 1, width)
     return ImageResult(
         patient=patient,
-        scores=np.asarray(scores, np.float64),
+        scores=values,
         intersections=table[1:, 1:],
         predicted_areas=table[1:].sum(axis=1),
         reference_areas=table[:, 1:].sum(axis=0),
         name=name,
-        pixel_area_mm2=None if pixel_spacing_mm is None else pixel_spacing_mm**2,
+        pixel_area_mm2=_pixel_area(pixel_spacing_mm),
         classes=tuple(classes),
-        centre_inside=_centres_inside(detections, references, len(scores), len(ids)),
+        centre_inside=_centres_inside(found, references, len(values), count),
     )
 
 
 def compare_points(
     points: ArrayLike,
     scores: ArrayLike,
-    outlines: NDArray[Any],
+    outlines: ArrayLike,
     *,
     patient: str,
     name: str = "",
-    pixel_spacing_mm: float | None = None,
+    pixel_spacing_mm: float | tuple[float, float] | None = None,
 ) -> ImageResult:
     """Detections that are only points, as in LUNA16, beside a label map; match them with ``overlap="centre"``.
 
@@ -164,21 +173,22 @@ def compare_points(
 
     Args:
         points: [D, 2], (y, x) in pixels, pixel (i, j) covering [i, i + 1) x [j, j + 1); outside the image is allowed.
-        scores: [D], in any order.
-        outlines: integer [H, W], the reference lesions; numbers may have gaps; 0 and less are background.
+        scores: [D], in any order, without NaN.
+        outlines: integers [H, W], the reference lesions; numbers may have gaps; 0 and less are background.
         patient: of the image.
         name: of the image.
-        pixel_spacing_mm: side of a pixel, for lesion sizes.
+        pixel_spacing_mm: height and width of a pixel, or one number for both, for lesion sizes.
 
     Raises:
         InvalidArgument: if there are not as many points as scores, or the outlines are no integers.
     """
-    where = np.asarray(points, np.float64).reshape(-1, 2)
-    values = np.asarray(scores, np.float64)
-    if values.shape != (len(where),):
-        raise InvalidArgument(f"{len(where)} points, scores of shape {values.shape}; needed: [{len(where)}]")
+    where, values = floats_of(points, "points"), floats_of(scores)
+    if values.ndim != 1 or (where.shape != (len(values), 2) and where.size + values.size):
+        raise InvalidArgument(f"points have shape {where.shape}, scores {values.shape}; needed: [D, 2] and [D]")
+    if np.isnan(where).any():
+        raise InvalidArgument("points hold NaN; remove or replace those first")
     ordered, lesion, areas, _ = _core.compare_points(
-        where, values, counts=[len(where)], outlines=[np.asarray(outlines)], threads=1
+        where.reshape(-1, 2), values, counts=[len(values)], outlines=[_label_map(outlines, "outlines")], threads=1
     )
     inside = lesion[:, None] == np.arange(len(areas))
     return ImageResult(
@@ -188,7 +198,7 @@ def compare_points(
         predicted_areas=np.zeros(len(ordered), np.int64),
         reference_areas=areas,
         name=name,
-        pixel_area_mm2=None if pixel_spacing_mm is None else pixel_spacing_mm**2,
+        pixel_area_mm2=_pixel_area(pixel_spacing_mm),
         centre_inside=inside,
     )
 
@@ -229,6 +239,34 @@ def mean_iop_by_lesion(results: Sequence[ImageResult], *, weights: ArrayLike | N
     total = rows @ counts
     mean = np.where(total > 0, rows @ sums / np.where(total > 0, total, 1.0), np.nan)
     return float(mean[0]) if weights is None else mean
+
+
+def _label_map(labels: ArrayLike, what: str) -> NDArray[Any]:
+    """Integers [H, W]; a mask counts as 0 and 1."""
+    array = array_of(labels, what)
+    if array.dtype == bool:
+        array = array.view(np.uint8)
+    if array.dtype.kind not in "iu" or array.ndim != 2:
+        raise InvalidArgument(f"{what} are {array.dtype} {array.shape}; needed: integers [H, W], 0 = background")
+    return array
+
+
+def _renumbered(outlines: NDArray[Any]) -> tuple[NDArray[np.int64], int]:
+    """The numbers above 0 as 1..G in their order, all others as 0; and G."""
+    ids = np.unique(outlines[outlines > 0])
+    highest = int(ids.max(initial=0))
+    if highest > max(outlines.size, 1 << 16):  # a table of all numbers would be larger than the map
+        return np.where(outlines > 0, np.searchsorted(ids, outlines) + 1, 0), len(ids)
+    position = np.zeros(highest + 1, np.int64)
+    position[ids] = np.arange(1, len(ids) + 1)
+    return position[np.maximum(outlines, 0)], len(ids)
+
+
+def _pixel_area(pixel_spacing_mm: float | tuple[float, float] | None) -> float | None:
+    if pixel_spacing_mm is None:
+        return None
+    row_mm, column_mm = spacing_of(pixel_spacing_mm)
+    return row_mm * column_mm
 
 
 def _centres_inside(

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
 from .boundary import distance_transform
+from .checks import array_of, truth_of
 
 #: Probabilities strictly between these are neither yes nor no.
 CONFUSED = (0.1, 0.9)
@@ -66,9 +67,12 @@ def count_pixels(predicted: ArrayLike, reference: ArrayLike, *, within: ArrayLik
         predicted: [H, W], nonzero = lesion.
         reference: [H, W], likewise.
         within: [H, W], nonzero = pixels that count (the breast, or a band); None: all.
+
+    Raises:
+        InvalidArgument: if shapes differ, or one of them is no mask: no numbers, or NaN among them.
     """
-    p, r = np.asarray(predicted) != 0, np.asarray(reference) != 0
-    w = np.ones(p.shape, bool) if within is None else np.asarray(within) != 0
+    p, r = truth_of(predicted, "predicted pixels"), truth_of(reference, "reference pixels")
+    w = np.ones(p.shape, bool) if within is None else truth_of(within, "pixels that count")
     if not p.shape == r.shape == w.shape:
         raise InvalidArgument(f"masks have shapes {p.shape}, {r.shape} and {w.shape}; shapes must be equal")
     both, inside = int(np.count_nonzero(p & r & w)), int(np.count_nonzero(w))
@@ -78,16 +82,16 @@ def count_pixels(predicted: ArrayLike, reference: ArrayLike, *, within: ArrayLik
 
 
 def near_band(
-    reference: ArrayLike, *, pixel_spacing_mm: tuple[float, float], width_mm: float = NEAR_MM
+    reference: ArrayLike, *, pixel_spacing_mm: float | tuple[float, float], width_mm: float = NEAR_MM
 ) -> NDArray[np.bool_]:
     """The band round a mask: pixels outside it whose centre is at most ``width_mm`` from a mask pixel's centre.
 
     Args:
         reference: [H, W], nonzero = lesion.
-        pixel_spacing_mm: height and width of a pixel.
+        pixel_spacing_mm: height and width of a pixel, or one number for both.
         width_mm: of the band.
     """
-    mask = np.asarray(reference) != 0
+    mask = truth_of(reference, "reference pixels")
     return np.asarray((distance_transform(mask, pixel_spacing_mm=pixel_spacing_mm) <= width_mm) & ~mask)
 
 
@@ -99,10 +103,14 @@ def confused_pixels(probability: ArrayLike, breast: ArrayLike, *, between: tuple
     Args:
         probability: [H, W].
         breast: [H, W], nonzero = breast.
-        between: exclusive bounds.
+        between: exclusive bounds, the lower one first.
     """
-    p = np.asarray(probability)
-    return int(np.count_nonzero((p > between[0]) & (p < between[1]) & (np.asarray(breast) != 0)))
+    p, inside = array_of(probability, "probabilities"), truth_of(breast, "pixels of the breast")
+    if p.shape != inside.shape:
+        raise InvalidArgument(f"probabilities have shape {p.shape}, the breast {inside.shape}; shapes must be equal")
+    if not between[0] < between[1]:
+        raise InvalidArgument(f"between {between[0]} and {between[1]}; needed: the lower one first")
+    return int(np.count_nonzero((p > between[0]) & (p < between[1]) & inside))
 
 
 def _ratio(part: int, whole: int) -> float:

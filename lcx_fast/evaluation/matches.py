@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from ..by_value import by_value
 from ..errors import InvalidArgument
+from .checks import one_of
 from .lesions import ImageResult
 from .ranking import check_weights, distinct_ends
 
@@ -22,6 +23,9 @@ Floats = NDArray[np.float64]
 Overlap = Literal["iou", "iop", "centre"]
 #: What is to be found: each lesion, or any lesion of an image, or of a patient.
 Unit = Literal["lesion", "image", "patient"]
+
+_UNITS = ("lesion", "image", "patient")
+_DUPLICATES = ("false_positive", "ignored")
 
 HIT, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
@@ -127,12 +131,16 @@ def match_lesions(
         results: one per image; images without lesions or detections count too.
         overlap: what must reach ``minimum``: IoU, IoP (the share of the detection in that lesion), or ``"centre"``:
             the detection's centroid lies in the lesion.
-        minimum: above 0; no matter for ``"centre"``.
+        minimum: above 0, at most 1; no matter for ``"centre"``.
         duplicates: what a detection is that reaches ``minimum`` only with lesions found before it: a false positive
             (the usual convention for mammograms), or ignored (LUNA16's).
+
+    Raises:
+        InvalidArgument: for a ``minimum`` or a word that is none of these.
     """
-    if not minimum > 0:
-        raise InvalidArgument(f"minimum overlap {minimum:g}; needed: more than 0")
+    one_of(duplicates, _DUPLICATES, "duplicates")
+    if not 0 < minimum <= 1:
+        raise InvalidArgument(f"minimum overlap {minimum:g}; needed: more than 0, at most 1")
     least = 0.5 if overlap == "centre" else minimum
     lesion, reached = _core.match_lesions([_overlap_table(result, overlap) for result in results], minimum=least)
     state = np.where(lesion >= 0, HIT, FALSE_POSITIVE).astype(np.int8)
@@ -172,7 +180,7 @@ def match_points(
 
     Args:
         points: of each image [D, 2], (y, x) in pixels, pixel (i, j) covering [i, i + 1) x [j, j + 1).
-        scores: of each image [D], in any order.
+        scores: of each image [D], in any order, without NaN.
         outlines: of each image integers [H, W], the reference lesions: each number above 0 is one.
         patients: one per image.
         pixel_spacing_mm: side of a pixel, one per image, for lesion sizes.
@@ -180,8 +188,11 @@ def match_points(
         threads: most threads to use; 0 = all.
 
     Raises:
-        InvalidArgument: for numbers of images or of points that differ, or outlines that are no integers.
+        InvalidArgument: for numbers of images or of points that differ, NaN scores, or outlines that are no integers.
     """
+    one_of(duplicates, _DUPLICATES, "duplicates")
+    if isinstance(patients, str):
+        raise InvalidArgument(f"patients are the text {patients!r}; needed: a list with one for each image")
     images = len(patients)
     given = {"points": len(points), "scores": len(scores), "outlines": len(outlines)}
     if pixel_spacing_mm is not None:
@@ -190,6 +201,8 @@ def match_points(
         if count != images:
             raise InvalidArgument(f"{what} of {count} images, patients of {images}; needed: equally many")
     where, values, per_image = _join_points(points, scores)
+    if np.isnan(values).any() or np.isnan(where).any():
+        raise InvalidArgument("points or scores hold NaN; remove or replace those points first")
     ordered, lesion, areas, counts = _core.compare_points(
         where, values, counts=per_image, outlines=[np.asarray(labels) for labels in outlines], threads=threads
     )
@@ -229,6 +242,12 @@ def count_by_threshold(
         false_positives_on: count them on all images or only on those without any lesion.
         weights: how often each image counts, [B, I], as ``patient_weights`` gives them; None: once.
     """
+    if not isinstance(matches, Matches):
+        raise InvalidArgument(
+            f"matches are a {type(matches).__name__}; needed: Matches, as match_lesions makes of results"
+        )
+    one_of(unit, _UNITS, "unit")
+    one_of(false_positives_on, ("all", "normal"), "false_positives_on")
     rows = check_weights(weights, matches.images)
     representatives, found = matches.units(unit)
     false_positive = matches.state == FALSE_POSITIVE

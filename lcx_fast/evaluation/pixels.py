@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from ..by_value import by_value
 from ..errors import InvalidArgument
+from .checks import truth_of
 
 _SIXTEEN_BIT = (np.dtype(np.uint16), np.dtype(np.float16))
 #: float16 numbers below 0: 1 of the 65,536 bits is -0 and 1,023 more are NaN.
@@ -61,15 +62,14 @@ class PixelCurve:
             mask: of the same shape; only pixels where it is nonzero count.
 
         Raises:
-            InvalidArgument: for another dtype, shapes that differ, or NaN; nothing is added then.
+            InvalidArgument: for another dtype, shapes that differ, NaN, or labels or a mask that are no numbers;
+                nothing is added then.
         """
-        values, positive = np.asarray(scores), np.asarray(labels)
-        if positive.dtype not in (np.dtype(bool), np.dtype(np.uint8)):
-            positive = positive != 0
+        values, positive = np.asarray(scores), _labels(labels)
         if values.shape != positive.shape:
             raise InvalidArgument(f"scores have shape {values.shape}, labels {positive.shape}; shapes must be equal")
         if mask is not None:
-            chosen = np.asarray(mask) != 0
+            chosen = truth_of(mask, "mask pixels")
             if chosen.shape != values.shape:
                 raise InvalidArgument(f"mask has shape {chosen.shape}; needed: {values.shape}")
             values, positive = values[chosen], positive[chosen]
@@ -225,14 +225,18 @@ def pixel_areas(scores: ArrayLike, labels: ArrayLike, *, threads: int = 0) -> Pi
 
     float32 scores that are dense are not copied.
     """
-    values, positive = np.asarray(scores), np.asarray(labels)
+    values, positive = np.asarray(scores), _labels(labels)
     if values.dtype == np.float32 and values.shape == positive.shape:
-        if positive.dtype not in (np.dtype(bool), np.dtype(np.uint8)):
-            positive = positive != 0
         return PixelAreas(*_core.rank_areas(values.reshape(-1), positive.reshape(-1).view(np.uint8), threads=threads))
     curve = PixelCurve(threads=threads)
     curve.add(values, positive)
     return PixelAreas(curve.auc(), curve.average_precision())
+
+
+def _labels(labels: ArrayLike) -> NDArray[Any]:
+    """bool or uint8, nonzero = positive."""
+    given = np.asarray(labels)
+    return given if given.dtype in (np.dtype(bool), np.dtype(np.uint8)) else truth_of(given, "labels")
 
 
 def _ascending(of_bits: NDArray[Any], dtype: np.dtype[Any] | None) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..by_value import by_value
 from ..errors import InvalidArgument
+from .checks import floats_of, scored_items
 
 Floats = NDArray[np.float64]
 
@@ -48,14 +49,14 @@ def roc_auc(scores: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None =
 
     Args:
         scores: [N], not NaN.
-        labels: [N], nonzero = positive.
+        labels: [N], above 0 = positive, 0 = negative.
         weights: [B, N], not negative; see the module's text.
 
     Returns:
         A float, or float64 [B] with weights; NaN where one of the classes is missing.
 
     Raises:
-        InvalidArgument: for shapes that differ, NaN scores or negative weights.
+        InvalidArgument: for shapes that differ, NaN, labels that are no numbers or below 0, or negative weights.
     """
     positive, negative, _ = _by_threshold(scores, labels, weights)
     # The groups come highest first; below means after.
@@ -88,14 +89,17 @@ def max_by_group(scores: ArrayLike, labels: ArrayLike, keys: Sequence[Hashable])
 
     Args:
         scores: [N].
-        labels: [N], nonzero = positive.
+        labels: [N], above 0 = positive, 0 = negative.
         keys: N, for example (patient, laterality).
 
     Returns:
         Groups in order of their first appearance.
+
+    Raises:
+        InvalidArgument: as ``roc_auc``.
     """
-    values, positive = np.asarray(scores, np.float64), np.asarray(labels).astype(bool)
-    if not len(values) == len(positive) == len(keys):
+    values, positive = scored_items(scores, labels)
+    if len(values) != len(keys):
         raise InvalidArgument(f"{len(values)} scores, {len(positive)} labels, {len(keys)} keys; needed: equally many")
     place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
     index = np.array([place[key] for key in keys], np.intp)
@@ -116,7 +120,7 @@ def check_weights(weights: ArrayLike | None, count: int) -> Floats:
     """float64 [B, count]; one row of ones for None."""
     if weights is None:
         return np.ones((1, count))
-    rows = np.asarray(weights, np.float64)
+    rows = floats_of(weights, "weights")
     if rows.ndim != 2 or rows.shape[1] != count:
         raise InvalidArgument(f"weights have shape {rows.shape}; needed: [B, {count}]")
     if not (rows >= 0).all():
@@ -126,11 +130,7 @@ def check_weights(weights: ArrayLike | None, count: int) -> Floats:
 
 def _by_threshold(scores: ArrayLike, labels: ArrayLike, weights: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
     """Weight of the positives and of the negatives at each distinct score, [B, K] each; the scores, descending."""
-    values, positive = np.asarray(scores, np.float64), np.asarray(labels).astype(bool)
-    if values.ndim != 1 or positive.shape != values.shape:
-        raise InvalidArgument(f"scores have shape {values.shape}, labels {positive.shape}; needed: [N] both")
-    if np.isnan(values).any():
-        raise InvalidArgument("scores hold NaN; remove or replace those items first")
+    values, positive = scored_items(scores, labels)
     rows = check_weights(weights, len(values))
     order = np.argsort(-values, kind="stable")
     ends = distinct_ends(values[order])
