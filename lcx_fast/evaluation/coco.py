@@ -207,9 +207,13 @@ class CocoEvaluator:
             self._reference = _core.CocoDataset.reference_from_objects(
                 dict(reference), name="reference", iou_type=iou_type, threads=threads
             )
-        else:
+        elif isinstance(reference, (str, os.PathLike)):
             self._reference = _core.CocoDataset.reference_from_file(
                 os.fspath(reference), iou_type=iou_type, threads=threads
+            )
+        else:
+            raise InvalidArgument(
+                f"reference is a {type(reference).__name__}; needed: a COCO dataset, its path or a dictionary"
             )
         names = dict(self._reference.categories)
         self.image_ids = tuple(sorted(set(self._reference.image_ids if image_ids is None else image_ids)))
@@ -231,8 +235,10 @@ class CocoEvaluator:
             dataset = _core.CocoDataset.predictions_from_file(
                 os.fspath(predictions), self._reference, iou_type=self.iou_type, threads=self.threads
             )
-        elif isinstance(predictions, Mapping):
-            raise InvalidArgument("predictions are a mapping; a path or a list of dictionaries is needed")
+        elif isinstance(predictions, Mapping) or not isinstance(predictions, Iterable):
+            raise InvalidArgument(
+                f"predictions are a {type(predictions).__name__}; a path or a list of dictionaries is needed"
+            )
         else:
             dataset = _core.CocoDataset.predictions_from_objects(
                 list(predictions),
