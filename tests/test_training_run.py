@@ -214,6 +214,27 @@ def test_tensorboard_gets_every_number_or_says_that_it_is_missing(
     assert written == [("loss", 1.5, 4), ("flushed", 0.0, 0)]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
+def test_tensorboard_itself_reads_what_log_csv_holds(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    options = RunOptions(workers=0, tensorboard=True)
+    for until in (1, 2):  # the second goes on where the first was ended
+        Trainer(tiny_config(), make_samples(), tmp_path, pretrained=False, options=options).run(until=until)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    rows = read_log(tmp_path)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    written = {(tag, event.step): event.value for tag in events.Tags()["scalars"] for event in events.Scalars(tag)}
+    expected = {
+        (name, int(row["epoch"])): float(value)
+        for row in rows
+        for name, value in row.items()
+        if name != "epoch" and value
+    }
+    assert "loss" in {name for name, _ in expected}
+    assert written == pytest.approx(expected, rel=1e-6, nan_ok=True)
+
+
 class Terminal:
     def __init__(self, *, is_terminal: bool) -> None:
         self.text, self._is_terminal = "", is_terminal
