@@ -65,9 +65,7 @@ class GpuEngine:
 
 def runs_on_line(engine: Engine) -> bool:
     """Whether ``GpuLines`` can be made of an engine."""
-    if isinstance(engine, TensorRtEngine):
-        return isinstance(engine.runner, _core.TensorRtEngine)
-    return isinstance(engine, GpuEngine)
+    return isinstance(engine, GpuEngine) or (isinstance(engine, TensorRtEngine) and _core.has_cuda)
 
 
 class GpuLines:
@@ -129,12 +127,11 @@ class GpuLines:
 
     def _new_line(self) -> _core.DeviceLine:
         weights, engine = self._spec.tile_weights, self.engine
-        if isinstance(engine, TensorRtEngine):
-            assert isinstance(engine.runner, _core.TensorRtEngine)
+        if isinstance(engine, TensorRtEngine) and isinstance(engine.runner, _core.TensorRtEngine):
             return _core.DeviceLine(engine.runner, weights=weights, threads=self._threads)
-        assert isinstance(engine, GpuEngine)
+        assert isinstance(engine, GpuEngine | TensorRtEngine)
         return _core.DeviceLine(
-            engine.enqueue,
+            engine.enqueue if isinstance(engine, GpuEngine) else engine.runner.enqueue,
             input_shape=engine.input_shape,
             output_shape=engine.output_shape,
             device=engine.index,

@@ -175,12 +175,33 @@ def test_a_network_that_fails_makes_room_for_the_cpu(core, model, cpu, monkeypat
         lcx_fast.load_model(model, device="cuda").infer(breast_image(), pixel_spacing_mm=0.5)
 
 
-def test_where_the_core_has_no_fitting_library_the_package_runs_the_plan(core, model, monkeypatch):
+def test_where_the_core_has_no_fitting_library_the_package_runs_the_plan(core, model, cpu, monkeypatch):
     wrong = build_library("FAKE_MAJOR=98")
     monkeypatch.setattr(tensorrt_engine, "library_candidates", lambda: (wrong,))
     detector = lcx_fast.load_model(model, device="cuda")
     assert isinstance(detector.engine.runner, tensorrt_engine.PackageRunner)
     assert detector.engine_info.version == "11.1.0"
+    # The package's network, whose stand-in cannot reach device memory, put on the stream by the core's.
+    plan = detector.engine.runner._engine
+    native = core.TensorRtEngine(
+        library_path=build_library(), plan=fake.write_plan(*plan.size, plan.channels), device=0
+    )
+
+    def execute(context, stream):
+        native.enqueue(context._addresses["image"], context._addresses["probabilities"], stream)
+        return True
+
+    monkeypatch.setattr(fake._Context, "execute_async_v3", execute)
+    images = [breast_image([(100 + 5 * k, 50, 12)]) for k in range(3)]
+    compare(detector.infer(images[0], pixel_spacing_mm=0.5), cpu.infer(images[0], pixel_spacing_mm=0.5))
+    before = core.emulation.counters()
+    for image in images:
+        report = detector.infer(image, pixel_spacing_mm=0.5)
+        assert report.engine.device == "cuda:0"
+        compare(report, cpu.infer(image, pixel_spacing_mm=0.5))
+    after = core.emulation.counters()
+    assert after["graphs"] - before["graphs"] == after["waits"] - before["waits"] == 3, "one graph a film here too"
+    assert after["allocations"] == before["allocations"]
 
 
 def test_any_network_that_can_put_itself_on_a_stream(core, detector, cpu):

@@ -56,6 +56,7 @@ void enqueue_start(const CountedLoop& loop, Stream stream) {
 /// Every turn recorded, and none left out.
 cudaGraphExec_t unrolled(Stream stream, const std::function<void()>& before, const CountedLoop& loop,
                          const std::function<void()>& after) {
+  if (loop.prepare) loop.prepare();
   const OwnedGraph graph = capture(stream, [&] {
     before();
     enqueue_start(loop, stream);
@@ -80,6 +81,7 @@ __global__ void decide_turn(cudaGraphConditionalHandle loop, std::int32_t* index
 /// A chain of three nodes: what comes before as a child graph, the loop, what comes after.
 cudaGraphExec_t conditional(Stream stream, const std::function<void()>& before, const CountedLoop& loop,
                             const std::function<void()>& after) {
+  if (loop.prepare) loop.prepare();
   cudaGraph_t made = nullptr;
   LCX_CUDA_CHECK(cudaGraphCreate(&made, 0));
   const OwnedGraph graph(made);

@@ -20,6 +20,7 @@ struct CountedLoop {
   std::int32_t most = 1;                ///< `count` is at most this
   std::int32_t* index = nullptr;        ///< [1] on the device: the turn that is running, from 0
   std::function<void()> body;           ///< puts one turn on the stream; must do no harm where index >= count
+  std::function<void()> prepare;        ///< before each recording of the body, for what none can hold; or empty
 };
 
 /// Work on a stream, recorded once and replayed with one call: no launch costs, nothing decided on the host.

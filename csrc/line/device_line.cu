@@ -119,8 +119,6 @@ void DeviceLine::State::send(TensorView<const T, 2> image, const FilmSize& size)
 
 template <typename T>
 void DeviceLine::State::record(FilmSize& size) {
-  // Each time: a network may keep something for each thread that asks, and this may be another one.
-  size.warm_up(network);
   size.record<T>(network);
   ++recorded;
 }

@@ -184,6 +184,8 @@ void FilmSize::record(DeviceNetwork& network) {
   loop.most = static_cast<std::int32_t>(grid_.present.size());
   loop.index = index_.as<std::int32_t>();
   loop.body = [&] { enqueue_tile(network); };
+  // Each time: a network may keep something for each thread that asks, and drop it where it failed.
+  loop.prepare = [&] { warm_up(network); };
   graph_ = std::make_unique<CudaGraph>(
       device_, stream_, [&] { enqueue_until_tiles<T>(); }, loop, [&] { enqueue_after_tiles(download, measuring); });
 }

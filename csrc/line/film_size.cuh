@@ -47,8 +47,6 @@ class FilmSize {
     return {pixels_.as<T>(), key_.shape, {row_step_, 1}, device_};
   }
 
-  /// Runs the network on nothing: its first run on a stream may allocate, which no graph can hold.
-  void warm_up(DeviceNetwork& network) const;
   bool is_recorded() const { return graph_ != nullptr; }
   /// Records the graph; pixels are of type T.
   template <typename T>
@@ -70,6 +68,8 @@ class FilmSize {
 
  private:
   std::int64_t map_values() const { return channels_ * grid_.shape[0] * grid_.shape[1]; }
+  /// Runs the network on nothing: its first run on a stream may allocate, which no graph can hold.
+  void warm_up(DeviceNetwork& network) const;
   template <typename T>
   void enqueue_until_tiles() const;
   void enqueue_tile(DeviceNetwork& network) const;

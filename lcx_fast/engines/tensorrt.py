@@ -124,7 +124,7 @@ class TensorRtEngine:
     ) -> None:
         self.precision: Precision = precision
         self.device = f"cuda:{index}"
-        self._index = index
+        self.index = index
         self.runner = open_runner(plan, index, package)
         self._idle: list[_Lane] = []
         self._lock = threading.Lock()
@@ -176,7 +176,7 @@ class TensorRtEngine:
             import cupy
         except ImportError as error:
             raise EngineError("TensorRT needs CuPy to take NumPy arrays; `pip install cupy-cuda13x`") from error
-        return _Lane(cupy, self._index, self.runner)
+        return _Lane(cupy, self.index, self.runner)
 
 
 def device_address(array: Any, shape: tuple[int, ...], name: str) -> int:
