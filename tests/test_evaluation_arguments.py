@@ -57,8 +57,10 @@ def no_warnings():
         (SCORES + 0j, LABELS, "scores are complex128; needed: real numbers"),
         ([[1], [1, 2]], LABELS, "scores are no array of numbers"),
         (SCORES, ["malignant", "benign", "benign"], "labels are <U9; needed: real numbers"),
-        (SCORES, [1, 0, np.nan], "labels hold NaN"),
-        (SCORES, [1, -1, 1], "labels hold numbers below 0; needed: 0 for negative items"),
+        (SCORES, [1, 0, np.nan], "labels hold nan; needed: booleans, or 0"),
+        (SCORES, [1, -1, 1], "labels hold -1; needed: booleans, or 0"),
+        (SCORES, [0.2, 0, 1], "labels hold 0.2; needed: booleans, or 0"),
+        (SCORES, [0, 1, 2], "labels hold 2; needed: booleans, or 0"),
     ],
 )
 def test_scores_and_labels_that_are_none(function, scores, labels, told):

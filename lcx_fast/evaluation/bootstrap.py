@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..by_value import by_value
 from ..errors import InvalidArgument
-from .checks import array_of, floats_of
+from .checks import array_of, count_of, floats_of, grouped
 
 #: Takes image weights float64 [B, I] and returns values [B] by name.
 Statistic = Callable[[NDArray[np.float64]], Mapping[str, Any]]
@@ -81,11 +81,11 @@ def patient_weights(
     """How often each image is in each resample, float64 [B, I] a block; see ``patient_bootstrap``."""
     if isinstance(patients, str):
         raise InvalidArgument(f"patients are the text {patients!r}; needed: a list with one for each image")
-    if not len(patients) or draws < 1:
-        raise InvalidArgument(f"{len(patients)} images, {draws} draws; needed: at least 1 each")
-    place = {name: k for k, name in enumerate(dict.fromkeys(patients))}
-    index = np.array([place[name] for name in patients], np.intp)
-    stratum = np.zeros(len(place), np.int64)
+    draws = count_of(draws, "draws")
+    if not len(patients):
+        raise InvalidArgument("there are no patients; needed: one for each image, at least 1")
+    names, index = grouped(patients, "patients")
+    stratum = np.zeros(len(names), np.int64)
     if strata is not None:
         given = array_of(strata, "strata")
         if given.shape != index.shape or given.dtype.kind == "f":
@@ -95,13 +95,13 @@ def patient_weights(
         np.maximum.at(stratum, index, given)
     members = [np.nonzero(stratum == level)[0] for level in np.unique(stratum)]
     random = np.random.default_rng(seed)
-    rows = max(1, BLOCK_VALUES // max(len(place), len(index)))
+    rows = max(1, BLOCK_VALUES // max(len(names), len(index)))
     for begin in range(0, draws, rows):
         count = min(rows, draws - begin)
-        weights = np.zeros((count, len(place)))
+        weights = np.zeros((count, len(names)))
         for group in members:
             chosen = group[random.integers(0, len(group), (count, len(group)))]
-            chosen += np.arange(count)[:, None] * len(place)
+            chosen += np.arange(count)[:, None] * len(names)
             weights += np.bincount(chosen.ravel(), minlength=weights.size).reshape(weights.shape)
         yield weights[:, index]
 

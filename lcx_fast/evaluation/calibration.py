@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..by_value import by_value
 from ..errors import InvalidArgument
-from .checks import one_of, scored_items, share_of
+from .checks import count_of, floats_of, one_of, scored_items, share_of
 from .ranking import ranking_curve
 
 Floats = NDArray[np.float64]
@@ -72,8 +72,21 @@ def sigmoid(values: ArrayLike) -> Floats:
 
 
 def logit(probabilities: ArrayLike, *, epsilon: float = 1e-6) -> Floats:
-    """Log odds, kept finite by clipping to [epsilon, 1 - epsilon]."""
-    clipped = np.clip(np.asarray(probabilities, np.float64), epsilon, 1 - epsilon)
+    """Log odds, kept finite by clipping to [epsilon, 1 - epsilon].
+
+    Args:
+        probabilities: of any shape, in 0..1; NaN stays NaN.
+        epsilon: above 0, below .5.
+
+    Raises:
+        InvalidArgument: for numbers that are not that.
+    """
+    given = floats_of(probabilities, "probabilities")
+    if ((given < 0) | (given > 1)).any():
+        raise InvalidArgument("probabilities lie outside 0..1; log odds are of probabilities only")
+    if not 0 < epsilon < 0.5:
+        raise InvalidArgument(f"epsilon {epsilon}; needed: above 0, below 0.5")
+    clipped = np.clip(given, epsilon, 1 - epsilon)
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
@@ -85,7 +98,7 @@ def fit_platt(scores: ArrayLike, labels: ArrayLike) -> PlattScaling:
 
     Args:
         scores: [N], any real numbers; for probabilities pass ``logit(p)``.
-        labels: [N], above 0 = positive, 0 = negative; both classes present.
+        labels: [N], booleans, or 1 = positive and 0 = negative; both classes present.
 
     Returns:
         (slope, intercept).
@@ -132,7 +145,7 @@ def fit_isotonic(scores: ArrayLike, labels: ArrayLike) -> IsotonicMap:
 
     Args:
         scores: [N], at least one, finite.
-        labels: [N], above 0 = positive, 0 = negative.
+        labels: [N], booleans, or 1 = positive and 0 = negative.
 
     Raises:
         InvalidArgument: if they are not that.
@@ -162,7 +175,7 @@ def reliability_curve(
 
     Args:
         probabilities: [N] in 0..1.
-        labels: [N], above 0 = positive, 0 = negative.
+        labels: [N], booleans, or 1 = positive and 0 = negative.
         bins: how many.
         binning: ``"width"``: equal parts of [0, 1]; ``"count"``: about equally many items each, equal ones together.
     """
@@ -170,8 +183,7 @@ def reliability_curve(
     one_of(binning, ("width", "count"), "binning")
     if values.size and (values.min() < 0 or values.max() > 1):
         raise InvalidArgument("probabilities lie outside 0..1; calibrate the scores first")
-    if not isinstance(bins, (int, np.integer)) or bins < 1:
-        raise InvalidArgument(f"bins {bins}; needed: a whole number, at least 1")
+    bins = count_of(bins, "bins")
     if binning == "width":
         index = np.minimum((values * bins).astype(np.intp), bins - 1)
     else:
@@ -201,7 +213,7 @@ def operating_points(
 
     Args:
         scores: [N].
-        labels: [N], above 0 = positive, 0 = negative; both classes present.
+        labels: [N], booleans, or 1 = positive and 0 = negative; both classes present.
         sensitivity: at least this for ``high_sensitivity``, at the best specificity.
         specificity: at least this for ``high_specificity``, at the best sensitivity; where no score reaches it, the
             threshold is above them all.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,14 +37,17 @@ def floats_of(values: ArrayLike, what: str = "scores") -> Floats:
 
 
 def truth_of(values: ArrayLike, what: str) -> NDArray[np.bool_]:
-    """Labels or a mask: where the values are not 0.
+    """A mask: where the values are not 0.
 
     Raises:
-        InvalidArgument: if they are no numbers, such as names of classes, or hold NaN.
+        InvalidArgument: if they are no numbers, such as names of classes, hold NaN, or fractions, as probabilities do.
     """
     array = array_of(values, what)
-    if array.dtype.kind == "f" and np.isnan(array).any():
-        raise InvalidArgument(f"{what} hold NaN; needed: 0, or another number for what is positive")
+    if array.dtype.kind == "f":
+        if np.isnan(array).any():
+            raise InvalidArgument(f"{what} hold NaN; needed: 0, or another number for what is positive")
+        if not (array == np.trunc(array)).all():
+            raise InvalidArgument(f"{what} hold fractions; needed: a mask of whole numbers, such as p > 0.5")
     return np.asarray(array if array.dtype == bool else array != 0)
 
 
@@ -52,14 +55,15 @@ def scored_items(scores: ArrayLike, labels: ArrayLike, *, finite: bool = False) 
     """Scores, float64 [N] without NaN (and infinities, if asked), and whether each item is positive.
 
     Raises:
-        InvalidArgument: if they are not that, or labels are below 0, which some mean by negative.
+        InvalidArgument: if they are not that, or labels hold another number than 0 and 1: -1 and probabilities, some
+            of whose readers mean negative by them, and numbers of classes.
     """
     values, given = floats_of(scores), array_of(labels, "labels")
-    positive = truth_of(given, "labels")
+    positive = given if given.dtype == bool else given == 1
     if values.ndim != 1 or positive.shape != values.shape:
         raise InvalidArgument(f"scores have shape {values.shape}, labels {positive.shape}; needed: [N] both")
-    if given.dtype.kind in "if" and (given < 0).any():
-        raise InvalidArgument("labels hold numbers below 0; needed: 0 for negative items, more for positive ones")
+    if given.dtype != bool and not (known := positive | (given == 0)).all():
+        raise InvalidArgument(f"labels hold {given[~known][0]:g}; needed: booleans, or 0 (negative) and 1 (positive)")
     if finite and not np.isfinite(values).all():
         raise InvalidArgument("scores hold NaN or infinity; remove or replace those items first")
     if np.isnan(values).any():
@@ -88,6 +92,53 @@ def share_of(value: float, what: str) -> float:
     if not (isinstance(value, numbers.Real) and 0 <= value <= 1):
         raise InvalidArgument(f"{what} {value}; needed: a share from 0 to 1")
     return float(value)
+
+
+def shares_of(values: ArrayLike, what: str) -> Floats:
+    """float64 [N] of numbers from 0 to 1.
+
+    Raises:
+        InvalidArgument: if they are not that.
+    """
+    given = floats_of(values, what)
+    if given.ndim != 1 or not ((given >= 0) & (given <= 1)).all():
+        raise InvalidArgument(f"{what} {given.tolist()}; needed: a list of shares from 0 to 1")
+    return given
+
+
+def at_least(value: float, least: float, what: str) -> float:
+    """A number that is not below another.
+
+    Raises:
+        InvalidArgument: if it is below, NaN, or no number.
+    """
+    if not (isinstance(value, numbers.Real) and value >= least):
+        raise InvalidArgument(f"{what} {value}; needed: a number, {least:g} or more")
+    return float(value)
+
+
+def count_of(value: int, what: str) -> int:
+    """A whole number from 1.
+
+    Raises:
+        InvalidArgument: if it is none.
+    """
+    if not (isinstance(value, numbers.Integral) and value >= 1):
+        raise InvalidArgument(f"{what} {value}; needed: a whole number, at least 1")
+    return int(value)
+
+
+def grouped(keys: Sequence[Hashable], what: str) -> tuple[list[Hashable], NDArray[np.intp]]:
+    """The distinct keys in order of their first appearance, and which of them each key is.
+
+    Raises:
+        InvalidArgument: if one cannot be hashed, such as a list.
+    """
+    try:
+        place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
+    except TypeError:
+        raise InvalidArgument(f"{what} hold what cannot be hashed; needed: text, numbers, or tuples of them") from None
+    return list(place), np.array([place[key] for key in keys], np.intp)
 
 
 def one_of(value: str, accepted: Sequence[str], what: str) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..by_value import by_value
 from ..errors import InvalidArgument
+from .checks import shares_of
 
 __all__ = ["COCO_AREA_RANGES", "CategoryResult", "CocoEvaluator", "CocoResult"]
 
@@ -190,14 +191,16 @@ class CocoEvaluator:
         category_ids: Iterable[int] | None = None,
         threads: int = 0,
     ) -> None:
+        if not isinstance(max_detections, Sequence):
+            raise InvalidArgument(f"max_detections {max_detections!r}; needed: a list of whole numbers")
         if not max_detections:
             raise InvalidArgument("max_detections is empty; at least one number is needed")
         self.iou_type = iou_type
-        self.iou_thresholds = np.asarray(
-            np.linspace(0.5, 0.95, 10) if iou_thresholds is None else iou_thresholds, float
+        self.iou_thresholds = shares_of(
+            np.linspace(0.5, 0.95, 10) if iou_thresholds is None else iou_thresholds, "iou_thresholds"
         )
-        self.recall_thresholds = np.asarray(
-            np.linspace(0.0, 1.0, 101) if recall_thresholds is None else recall_thresholds, float
+        self.recall_thresholds = shares_of(
+            np.linspace(0.0, 1.0, 101) if recall_thresholds is None else recall_thresholds, "recall_thresholds"
         )
         self.max_detections = tuple(sorted(int(count) for count in max_detections))
         self.area_ranges = dict(COCO_AREA_RANGES if area_ranges is None else area_ranges)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..by_value import by_value
 from ..errors import InvalidArgument
-from .checks import floats_of, one_of
+from .checks import at_least, floats_of, one_of
 from .matches import Counts, Matches, Unit, count_by_threshold
 
 Floats = NDArray[np.float64]
@@ -111,8 +111,7 @@ def score_at_rate(
     matches: Matches, rate: float, *, unit: Unit = "lesion", false_positives_on: Literal["all", "normal"] = "all"
 ) -> float:
     """The lowest score whose false positives keep to the rate: keep detections scoring at least that. 1 if none do."""
-    if not rate >= 0:
-        raise InvalidArgument(f"rate {rate}; needed: false positives per image, 0 or more")
+    rate = at_least(rate, 0, "rate")
     counts = count_by_threshold(matches, unit=unit, false_positives_on=false_positives_on)
     kept = int((counts.false_positives[0] <= rate * counts.images[0]).sum())
     return float(counts.thresholds[kept - 1]) if kept else 1.0

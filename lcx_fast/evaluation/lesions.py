@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core, ops
 from ..by_value import by_value
 from ..errors import InvalidArgument
-from .checks import array_of, floats_of, spacing_of
+from .checks import array_of, at_least, floats_of, spacing_of
 from .ranking import check_weights
 
 
@@ -94,12 +94,14 @@ def find_detections(
         int32 [H, W] with 1..D by descending score, and the scores, float64 [D]: mean of a component's top 10 % p.
 
     Raises:
-        InvalidArgument: for an array or a spacing that is not that.
+        InvalidArgument: for an array or a spacing that is not that, or another number that is below 0 or NaN.
     """
     values = array_of(probability, "probabilities")
     if values.dtype.kind != "f":
         raise InvalidArgument(f"probabilities are {values.dtype}; needed: floating numbers from 0 to 1")
     row_mm, column_mm = spacing_of(pixel_spacing_mm)
+    threshold, seed_threshold = at_least(threshold, 0, "threshold"), at_least(seed_threshold, 0, "seed_threshold")
+    min_area_mm2 = at_least(min_area_mm2, 0, "min_area_mm2")
     components, count = ops.label_components(values > threshold)
     props = ops.region_props(components, np.ascontiguousarray(values, np.float32), count=count)
     assert props.max is not None and props.top_mean is not None
@@ -203,6 +205,17 @@ def compare_points(
     )
 
 
+def checked_results(results: Iterable[ImageResult]) -> list[ImageResult]:
+    """As a list, refused with InvalidArgument if it is one result, or holds something else."""
+    if isinstance(results, ImageResult) or not isinstance(results, Iterable):
+        raise InvalidArgument(f"results are a {type(results).__name__}; needed: a list of ImageResult, one per image")
+    listed = list(results)
+    for result in listed:
+        if not isinstance(result, ImageResult):
+            raise InvalidArgument(f"results hold a {type(result).__name__}; needed: ImageResult, as compare makes them")
+    return listed
+
+
 def intersection_over_prediction(results: Sequence[ImageResult], *, weights: ArrayLike | None = None) -> Any:
     """IoP, micro: the share of all predicted pixels, on images with lesions, that lie in a lesion.
 
@@ -213,6 +226,7 @@ def intersection_over_prediction(results: Sequence[ImageResult], *, weights: Arr
     Returns:
         A float, or float64 [B] with weights; 0 where nothing was predicted.
     """
+    results = checked_results(results)
     rows = check_weights(weights, len(results))
     has_lesion = np.array([len(result.reference_areas) > 0 for result in results], bool)
     inside = rows @ (np.array([float(result.intersections.sum()) for result in results]) * has_lesion)
@@ -227,6 +241,7 @@ def mean_iop_by_lesion(results: Sequence[ImageResult], *, weights: ArrayLike | N
 
     Arguments and result as of ``intersection_over_prediction``; NaN where no lesion is touched.
     """
+    results = checked_results(results)
     rows = check_weights(weights, len(results))
     sums, counts = np.zeros(len(results)), np.zeros(len(results))
     for k, result in enumerate(results):

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument
 from .boundary import distance_transform
-from .checks import array_of, truth_of
+from .checks import array_of, at_least, floats_of, truth_of
 
 #: Probabilities strictly between these are neither yes nor no.
 CONFUSED = (0.1, 0.9)
@@ -69,7 +69,7 @@ def count_pixels(predicted: ArrayLike, reference: ArrayLike, *, within: ArrayLik
         within: [H, W], nonzero = pixels that count (the breast, or a band); None: all.
 
     Raises:
-        InvalidArgument: if shapes differ, or one of them is no mask: no numbers, or NaN among them.
+        InvalidArgument: if shapes differ, or one of them is no mask: no numbers, NaN, or fractions among them.
     """
     p, r = truth_of(predicted, "predicted pixels"), truth_of(reference, "reference pixels")
     w = np.ones(p.shape, bool) if within is None else truth_of(within, "pixels that count")
@@ -89,9 +89,9 @@ def near_band(
     Args:
         reference: [H, W], nonzero = lesion.
         pixel_spacing_mm: height and width of a pixel, or one number for both.
-        width_mm: of the band.
+        width_mm: of the band, 0 or more.
     """
-    mask = truth_of(reference, "reference pixels")
+    mask, width_mm = truth_of(reference, "reference pixels"), at_least(width_mm, 0, "width_mm")
     return np.asarray((distance_transform(mask, pixel_spacing_mm=pixel_spacing_mm) <= width_mm) & ~mask)
 
 
@@ -101,15 +101,22 @@ def confused_pixels(probability: ArrayLike, breast: ArrayLike, *, between: tuple
     The published figure is its mean over the images with lesions; the reduction is 1 - C / C of the baseline.
 
     Args:
-        probability: [H, W].
+        probability: [H, W] of any floating type, in 0..1.
         breast: [H, W], nonzero = breast.
         between: exclusive bounds, the lower one first.
+
+    Raises:
+        InvalidArgument: for arrays or bounds that are not that, NaN among the probabilities included.
     """
     p, inside = array_of(probability, "probabilities"), truth_of(breast, "pixels of the breast")
     if p.shape != inside.shape:
         raise InvalidArgument(f"probabilities have shape {p.shape}, the breast {inside.shape}; shapes must be equal")
-    if not between[0] < between[1]:
-        raise InvalidArgument(f"between {between[0]} and {between[1]}; needed: the lower one first")
+    # NaN is the minimum and the maximum of values that hold it.
+    if p.dtype.kind != "f" or (p.size and not (p.min() >= 0 and p.max() <= 1)):
+        raise InvalidArgument(f"probabilities are {p.dtype}; needed: floating numbers from 0 to 1, without NaN")
+    bounds = floats_of(between, "bounds")
+    if bounds.shape != (2,) or not bounds[0] < bounds[1]:
+        raise InvalidArgument(f"between {between}; needed: two bounds, the lower one first")
     return int(np.count_nonzero((p > between[0]) & (p < between[1]) & inside))
 
 

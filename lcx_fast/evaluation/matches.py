@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -13,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from ..by_value import by_value
 from ..errors import InvalidArgument
-from .checks import one_of
-from .lesions import ImageResult
+from .checks import floats_of, grouped, one_of
+from .lesions import ImageResult, checked_results
 from .ranking import check_weights, distinct_ends
 
 Floats = NDArray[np.float64]
@@ -80,6 +81,7 @@ class Matches:
 
     def units(self, unit: Unit) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         """An image to stand for each thing to be found, [U]; and the detections that find one first, bool [N]."""
+        one_of(unit, _UNITS, "unit")
         to_find = self.lesion_image[self.lesion_counts]
         hits = self.state == HIT
         if unit == "lesion":
@@ -87,8 +89,7 @@ class Matches:
         if unit == "image":
             group = np.arange(self.images)
         else:
-            place = {name: k for k, name in enumerate(dict.fromkeys(self.patients))}
-            group = np.array([place[name] for name in self.patients], np.intp)
+            _, group = grouped(self.patients, "patients")
         _, first_image = np.unique(group[to_find], return_index=True)
         positions = np.nonzero(hits)[0]
         _, first_hit = np.unique(group[self.image[positions]], return_index=True)
@@ -136,11 +137,12 @@ def match_lesions(
             (the usual convention for mammograms), or ignored (LUNA16's).
 
     Raises:
-        InvalidArgument: for a ``minimum`` or a word that is none of these.
+        InvalidArgument: for results, a ``minimum`` or a word that are none of these.
     """
+    results = checked_results(results)
     one_of(duplicates, _DUPLICATES, "duplicates")
-    if not 0 < minimum <= 1:
-        raise InvalidArgument(f"minimum overlap {minimum:g}; needed: more than 0, at most 1")
+    if not (isinstance(minimum, numbers.Real) and 0 < minimum <= 1):
+        raise InvalidArgument(f"minimum overlap {minimum}; needed: more than 0, at most 1")
     least = 0.5 if overlap == "centre" else minimum
     lesion, reached = _core.match_lesions([_overlap_table(result, overlap) for result in results], minimum=least)
     state = np.where(lesion >= 0, HIT, FALSE_POSITIVE).astype(np.int8)
@@ -170,7 +172,7 @@ def match_points(
     outlines: Sequence[ArrayLike],
     *,
     patients: Sequence[str],
-    pixel_spacing_mm: Sequence[float] | None = None,
+    pixel_spacing_mm: Sequence[float | None] | Sequence[tuple[float, float]] | None = None,
     duplicates: Literal["false_positive", "ignored"] = "ignored",
     threads: int = 0,
 ) -> Matches:
@@ -183,7 +185,8 @@ def match_points(
         scores: of each image [D], in any order, without NaN.
         outlines: of each image integers [H, W], the reference lesions: each number above 0 is one.
         patients: one per image.
-        pixel_spacing_mm: side of a pixel, one per image, for lesion sizes.
+        pixel_spacing_mm: for lesion sizes, one per image: all the side of a pixel, or all its height and width; None or
+            NaN where it is unknown.
         duplicates: what further points in a lesion are: ignored, as LUNA16 does, or false positives.
         threads: most threads to use; 0 = all.
 
@@ -195,11 +198,10 @@ def match_points(
         raise InvalidArgument(f"patients are the text {patients!r}; needed: a list with one for each image")
     images = len(patients)
     given = {"points": len(points), "scores": len(scores), "outlines": len(outlines)}
-    if pixel_spacing_mm is not None:
-        given["pixel spacings"] = len(pixel_spacing_mm)
     for what, count in given.items():
         if count != images:
             raise InvalidArgument(f"{what} of {count} images, patients of {images}; needed: equally many")
+    pixel_area = _pixel_areas(pixel_spacing_mm, images)
     where, values, per_image = _join_points(points, scores)
     if np.isnan(values).any() or np.isnan(where).any():
         raise InvalidArgument("points or scores hold NaN; remove or replace those points first")
@@ -212,7 +214,6 @@ def match_points(
         np.int8
     )
     state[first] = np.where(lesion[first] >= 0, HIT, FALSE_POSITIVE)
-    spacing = np.full(images, np.nan) if pixel_spacing_mm is None else np.asarray(pixel_spacing_mm, np.float64)
     order = _best_first(ordered)
     return Matches(
         scores=ordered[order],
@@ -221,7 +222,7 @@ def match_points(
         lesion=np.where(state == HIT, lesion, -1)[order],
         lesion_image=np.repeat(np.arange(images), counts),
         lesion_counts=np.ones(len(areas), bool),
-        lesion_area_mm2=areas * np.repeat(spacing**2, counts),
+        lesion_area_mm2=areas * np.repeat(pixel_area, counts),
         lesion_class=np.full(len(areas), "", np.str_),
         patients=tuple(patients),
     )
@@ -246,7 +247,6 @@ def count_by_threshold(
         raise InvalidArgument(
             f"matches are a {type(matches).__name__}; needed: Matches, as match_lesions makes of results"
         )
-    one_of(unit, _UNITS, "unit")
     one_of(false_positives_on, ("all", "normal"), "false_positives_on")
     rows = check_weights(weights, matches.images)
     representatives, found = matches.units(unit)
@@ -278,6 +278,18 @@ def _overlap_table(result: ImageResult, overlap: Overlap) -> Floats | NDArray[np
             raise InvalidArgument(f"image {result.name!r}: centres are not known; use overlap 'iou' or 'iop'")
         return result.centre_inside
     raise InvalidArgument(f"overlap {overlap!r}; accepted: iou, iop, centre")
+
+
+def _pixel_areas(pixel_spacing_mm: Any, images: int) -> Floats:
+    """In mm², float64 [I]; NaN where it is unknown."""
+    if pixel_spacing_mm is None:
+        return np.full(images, np.nan)
+    spacing = floats_of(pixel_spacing_mm, "pixel spacings")
+    if spacing.shape not in ((images,), (images, 2)):
+        raise InvalidArgument(f"pixel spacings have shape {spacing.shape}; needed: [{images}], one per image")
+    if ((spacing <= 0) | np.isinf(spacing)).any():
+        raise InvalidArgument("pixel spacings hold infinity, or numbers not above 0; needed: mm, or NaN for unknown")
+    return spacing**2 if spacing.ndim == 1 else spacing.prod(axis=1)
 
 
 def _join_points(points: Sequence[ArrayLike], scores: Sequence[ArrayLike]) -> tuple[Floats, Floats, list[int]]:

@@ -87,6 +87,8 @@ class PixelCurve:
 
     def merge(self, other: PixelCurve) -> None:
         """Add all pixels of another curve, made elsewhere, of the same dtype."""
+        if not isinstance(other, PixelCurve):
+            raise InvalidArgument(f"the other curve is a {type(other).__name__}; needed: a PixelCurve")
         if other._dtype is None:
             return
         self._check_dtype(other._dtype)

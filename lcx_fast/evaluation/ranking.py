@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..by_value import by_value
 from ..errors import InvalidArgument
-from .checks import floats_of, scored_items
+from .checks import floats_of, grouped, scored_items
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ def roc_auc(scores: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None =
 
     Args:
         scores: [N], not NaN.
-        labels: [N], above 0 = positive, 0 = negative.
+        labels: [N], booleans, or 1 = positive and 0 = negative.
         weights: [B, N], not negative; see the module's text.
 
     Returns:
@@ -89,7 +89,7 @@ def max_by_group(scores: ArrayLike, labels: ArrayLike, keys: Sequence[Hashable])
 
     Args:
         scores: [N].
-        labels: [N], above 0 = positive, 0 = negative.
+        labels: [N], booleans, or 1 = positive and 0 = negative.
         keys: N, for example (patient, laterality).
 
     Returns:
@@ -101,12 +101,11 @@ def max_by_group(scores: ArrayLike, labels: ArrayLike, keys: Sequence[Hashable])
     values, positive = scored_items(scores, labels)
     if len(values) != len(keys):
         raise InvalidArgument(f"{len(values)} scores, {len(positive)} labels, {len(keys)} keys; needed: equally many")
-    place = {key: k for k, key in enumerate(dict.fromkeys(keys))}
-    index = np.array([place[key] for key in keys], np.intp)
-    highest, any_positive = np.full(len(place), -np.inf), np.zeros(len(place), bool)
+    names, index = grouped(keys, "keys")
+    highest, any_positive = np.full(len(names), -np.inf), np.zeros(len(names), bool)
     np.maximum.at(highest, index, values)
     np.logical_or.at(any_positive, index, positive)
-    return Groups(highest, any_positive, list(place))
+    return Groups(highest, any_positive, names)
 
 
 def distinct_ends(ordered: Floats) -> NDArray[np.intp]:
