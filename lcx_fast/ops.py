@@ -292,6 +292,8 @@ def region_props(
                 f"labels are numbered to {count} on {found.size} pixels; number them anew, or pass the count to get so "
                 "many regions"
             )
+    elif not hasattr(count, "__index__"):
+        raise InvalidArgument(f"count {count}; needed: a whole number")
     return RegionProps(**_core.region_props(labels, values, count=count, stream=stream))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .errors import InvalidArgument
 
 #: An array, or anything that speaks DLPack.
 Array = Any
@@ -43,7 +44,11 @@ def resample_many(
     Returns:
         One array for each scale.
     """
-    return _core.resample(image, scales=list(scales), threads=threads, stream=stream)
+    try:
+        pairs = [(y * 1.0, x * 1.0) for y, x in scales]  # float() would read text
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"scales {scales}; needed: two numbers for each grid, along y and x") from None
+    return _core.resample(image, scales=pairs, threads=threads, stream=stream)
 
 
 def spread_mask(
@@ -72,7 +77,11 @@ def percentiles(values: Array, ranks: Sequence[float], *, mask: Array | None = N
     Returns:
         One value for each rank; NaN where no value inside is finite.
     """
-    return _core.percentiles(values, list(ranks), mask=mask, stream=stream)
+    try:
+        wanted = [rank * 1.0 for rank in ranks]  # float() would read text
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"ranks {ranks}; needed: a list of numbers from 0 to 100") from None
+    return _core.percentiles(values, wanted, mask=mask, stream=stream)
 
 
 class RunValues(NamedTuple):

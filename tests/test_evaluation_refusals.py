@@ -12,7 +12,7 @@ from dataclasses import astuple
 import numpy as np
 import pytest
 
-from lcx_fast import InvalidArgument, evaluation
+from lcx_fast import InvalidArgument, evaluation, ops
 
 DATASET = {
     "images": [{"id": 1, "width": 20, "height": 20}],
@@ -115,6 +115,11 @@ def no_warnings():
             lambda: evaluation.compare_points(np.zeros((2, 3)), [0.5, 0.4, 0.3], OUTLINES, patient="a"),
             "points have shape",
         ),
+        (lambda: ops.resample(PROBABILITY, scale=2), "scales [2]; needed: two numbers for each grid, along y and x"),
+        (lambda: ops.resample(PROBABILITY, scale="12"), "scales ['12']; needed: two numbers for each grid"),
+        (lambda: ops.percentiles(PROBABILITY, 50), "ranks 50; needed: a list of numbers from 0 to 100"),
+        (lambda: ops.percentiles(PROBABILITY, "50"), "ranks 50; needed: a list of numbers from 0 to 100"),
+        (lambda: ops.region_props(OUTLINES, count=1.5), "count 1.5; needed: a whole number"),
     ],
 )
 def test_wrong_calls_are_refused(call, told):
@@ -153,6 +158,13 @@ def test_edges_give_what_they_gave():
     assert evaluation.intersection_over_prediction([]) == 0 and np.isnan(evaluation.mean_iop_by_lesion([]))
     assert bootstrap(["a"], draws=np.int64(3))["n"].value == 1
     assert len(find(threshold=1.0)[1]) == 0
+
+
+def test_operations_take_whole_numbers_of_any_kind():
+    expected = ops.resample(PROBABILITY, scale=(2.0, 2.0))
+    np.testing.assert_array_equal(ops.resample(PROBABILITY, scale=np.array([2, 2])), expected)
+    assert ops.percentiles(PROBABILITY, np.array([0, 100])) == ops.percentiles(PROBABILITY, [0, 100.0])
+    assert ops.region_props(OUTLINES, count=np.int64(1)).area.tolist() == [4]
 
 
 def test_points_spacings_are_sides_or_pairs_or_unknown():
