@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 
 import fake_cuda
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -219,7 +220,13 @@ def test_times_are_the_devices_and_not_the_hosts(monkeypatch):
     cupy = types.ModuleType("cupy")
     cupy.__version__ = "0"
     cupy.RawKernel = lambda source, name: lambda blocks, threads, arguments: log.append("busy")
+
+    class Pinned(bytearray):
+        ptr = 1
+
     runtime = types.SimpleNamespace(
+        memcpyHostToDevice=1,
+        memcpyAsync=lambda to, source, size, kind, stream: log.append((to, source, size, kind, stream)),
         getDeviceProperties=lambda k: {"name": b"card", "major": 9, "minor": 0, "totalGlobalMem": 2**30},
         driverGetVersion=lambda: 13000,
     )
@@ -227,6 +234,11 @@ def test_times_are_the_devices_and_not_the_hosts(monkeypatch):
     cupy.cuda = types.SimpleNamespace(
         runtime=runtime, Device=lambda *k: card, Event=Event, get_elapsed_time=lambda begin, end: 2.0
     )
+    cupy.cuda.alloc_pinned_memory = Pinned
+    cupy.uint8, cupy.float32 = np.uint8, np.float32
+    cupy.empty = lambda size, dtype: types.SimpleNamespace(data=types.SimpleNamespace(ptr=2))
+    cupy.arange = lambda size, dtype: types.SimpleNamespace(nbytes=4 * size)
+    cupy.empty_like, cupy.copyto = lambda array: array, lambda to, source: log.append("copy")
     monkeypatch.setitem(sys.modules, "cupy", cupy)
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from gpu_device import CudaDevice
@@ -236,6 +248,8 @@ def test_times_are_the_devices_and_not_the_hosts(monkeypatch):
     assert (spread.p50, spread.calls, spread.host_bound) == (2.0, 8, False)
     batch = lambda first: [x for i in range(first, first + 4) for x in ("event", i, "event")]  # noqa: E731
     assert log == [0, 1, 2, "sync", 3, "sync", "busy", *batch(0), "sync", "busy", *batch(4), "sync"]
+    assert device.upload_speed(4000) == 4000 / 2 / 1e6 and log.count((2, 1, 4000, 1, 0)) == 4 + 20
+    assert device.copy_speed() == 2 * 4 * 2**28 / 2 / 1e6 and log.count("copy") == 4 + 20
     Event.done = True
     assert device.time_on_device(lambda i: None, 6).host_bound
     assert device.time_with_host(lambda i: None, 50).calls == 50
