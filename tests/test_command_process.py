@@ -123,6 +123,41 @@ print(count)
     assert int(done.stdout) > 1000
 
 
+def test_a_forked_process_is_told_and_not_left_hanging(film):
+    """OpenVINO would wait for threads that are in the parent only; ONNX Runtime, loaded anew, serves the child."""
+    code = """
+import os, signal, sys, threading, time
+import lcx_fast
+
+film, model = sys.argv[1:]
+detector = lcx_fast.load_model(model, device="cpu")
+at_work = [threading.Thread(target=lambda: [detector.infer(film) for _ in range(10)]) for _ in range(3)]
+for thread in at_work:
+    thread.start()
+time.sleep(0.05)
+if os.fork() == 0:
+    signal.alarm(60)
+    try:
+        detector.infer(film)
+    except lcx_fast.EngineError as error:
+        print(error, flush=True)
+    try:
+        print(lcx_fast.load_model(model, device="cpu").engine_info.name, flush=True)
+    except lcx_fast.EngineError as error:
+        print("none:", error, flush=True)
+    os._exit(0)
+print(os.wait()[1], flush=True)
+for thread in at_work:
+    thread.join()
+"""
+    done = run_command("-c", code, film / "a.pgm", film / "model.onnx", PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr
+    told, then, status = done.stdout.splitlines()
+    assert "before this process was forked" in told and told.endswith("or start processes by 'spawn'")
+    assert then == "onnxruntime" or then.startswith("none: ")
+    assert status == "0"
+
+
 def test_a_missing_library_is_one_line(film, tmp_path):
     (tmp_path / "numpy").mkdir()
     (tmp_path / "numpy" / "__init__.py").write_text(

@@ -14,6 +14,7 @@ from .. import _core
 from ..errors import EngineError, InvalidArgument, Unsupported
 from .cuda_driver import find_gpu
 from .engine import Precision, cpu_content
+from .forks import Home
 
 _CUDA = "CUDAExecutionProvider"
 
@@ -35,6 +36,7 @@ class OnnxRuntimeEngine:
         elif precision not in ("auto", "fp32"):
             raise Unsupported(f"ONNX Runtime here computes in fp32 or int8, not {precision}")
         onnxruntime = import_onnxruntime()
+        self._home = Home()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or _core.available_cpus()
         options.log_severity_level = 3
@@ -59,6 +61,7 @@ class OnnxRuntimeEngine:
                 f"batch {batch.shape}, output {output.shape}; the model needs {self.input_shape} and "
                 f"{self.output_shape}"
             )
+        self._home.check("this model in ONNX Runtime")
         try:
             output[...] = self._session.run([self._output.name], {self._input.name: batch})[0]
         except Exception as error:

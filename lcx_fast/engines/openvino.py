@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from .. import _core
 from ..errors import EngineError, Unsupported
 from .engine import Precision, cpu_content
+from .forks import Home
 
 _TO_OPENVINO = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 _FROM_OPENVINO: dict[str, Precision] = {"f32": "fp32", "bf16": "bf16", "f16": "fp16"}
@@ -33,6 +35,12 @@ def find_library() -> Path:
     raise EngineError("OpenVINO is not installed; `pip install openvino`")
 
 
+@cache
+def _library_home() -> Home:
+    """Where the library was loaded, which is never unloaded."""
+    return Home()
+
+
 class OpenVinoEngine:
     """See ``Engine``."""
 
@@ -47,8 +55,10 @@ class OpenVinoEngine:
         wanted = "fp32" if precision in ("auto", "int8") else precision
         if wanted not in _TO_OPENVINO:
             raise Unsupported(f"OpenVINO here computes in fp32, bf16, fp16 or int8, not {wanted}")
+        library = find_library()
+        _library_home().check("OpenVINO")
         self._engine = _core.OpenVinoEngine(
-            library_path=str(find_library()),
+            library_path=str(library),
             model=content.onnx,
             precision=_TO_OPENVINO[wanted],
             threads=threads or _core.available_cpus(),
@@ -73,4 +83,5 @@ class OpenVinoEngine:
         return tuple(self._engine.output_shape)
 
     def infer(self, batch: NDArray[np.float32], output: NDArray[np.float32], stream: Any = None) -> None:
+        _library_home().check("OpenVINO")
         self._engine.infer(batch, output)
