@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -135,6 +136,8 @@ def model_path(name_or_path: str | Path | None) -> Path:
     """
     if name_or_path is None:
         name_or_path = DEFAULT_MODEL
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise InvalidArgument(f"model {name_or_path!r}; needed: a bundled model's name or the path of an .onnx file")
     bundled = _BUNDLED / f"{name_or_path}.onnx"
     if isinstance(name_or_path, str) and name_or_path in bundled_models():
         return bundled

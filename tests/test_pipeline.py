@@ -255,3 +255,22 @@ def test_breast_mask_of_any_numeric_image():
     assert np.array_equal(lcx_fast.breast_mask(Mammogram(image, PixelSpacing(0.1, 0.1, "user"))), expected)
     with pytest.raises(InvalidArgument, match="2-D numeric"):
         lcx_fast.breast_mask(np.zeros((2, 2, 2)))
+
+
+def test_sources_and_models_that_cannot_be_read_are_told(detector):
+    closed = io.BytesIO(b"film")
+    closed.close()
+
+    class Gone:
+        def read(self):
+            raise ConnectionResetError(104, "Connection reset by peer")
+
+    for source, told in (
+        (closed, "cannot read from the file object: I/O operation on closed file"),
+        (Gone(), "cannot read from the file object: Connection reset by peer"),
+        ("a\0b", r"cannot read 'a\\x00b': embedded null"),
+    ):
+        with pytest.raises(lcx_fast.InvalidArgument, match=told):
+            detector.infer(source)
+    with pytest.raises(lcx_fast.InvalidArgument, match="model 3; needed: a bundled model's name or the path"):
+        lcx_fast.load_model(3)

@@ -26,7 +26,7 @@ def load_bytes(source: BytesSource) -> tuple[memoryview, str]:
         A read-only view of the bytes, and a name for reports: the file's name as given, else "bytes" or "file".
 
     Raises:
-        InvalidArgument: if there is no such file, or it is empty, a folder, too large or not binary.
+        InvalidArgument: if there is no such file, it cannot be read, or is empty, a folder, too large or not binary.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _checked(bytes(source), "bytes")
@@ -37,7 +37,11 @@ def load_bytes(source: BytesSource) -> tuple[memoryview, str]:
         raise InvalidArgument(
             f"cannot read from {type(source).__name__}; accepted: a path, bytes or a binary file object"
         )
-    data = read()
+    try:
+        data = read()
+    except (OSError, ValueError) as error:  # closed, say, or a connection that is gone
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidArgument(f"cannot read from the file object: {reason}") from error
     if not isinstance(data, bytes | bytearray | memoryview):
         raise InvalidArgument("the file object is in text mode; open it with 'rb'")
     given = getattr(source, "name", None)
@@ -63,9 +67,10 @@ def _load_path(path: Path) -> tuple[memoryview, str]:
         raise InvalidArgument(f"no such file: {path}") from None
     except InvalidArgument:
         raise
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InvalidArgument(f"cannot read {path}: {reason}") from None
+    except ValueError as error:  # a name with a null character
+        raise InvalidArgument(f"cannot read {str(path)!r}: {error}") from None
+    except OSError as error:
+        raise InvalidArgument(f"cannot read {path}: {error.strerror or type(error).__name__}") from None
     return _checked(data, path.name)
 
 
