@@ -221,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ImportError as error:  # damaged, missing, or no memory to load it
         say(
             printable(
-                f"lcx-fast: a library cannot be loaded: {_cause(error)}; `pip install lcx-fast` brings all of them"
+                f"lcx-fast: a library cannot be loaded: {_cause(error)}; installing lcx_fast again brings all of them"
             )
         )
         return EXIT_ENGINE
