@@ -161,8 +161,9 @@ def test_ablations_leave_out_what_they_name() -> None:
     assert terms("coarse_bce_dice") == {"bce", "dice"}
     assert terms("gce_dice") == {"gce", "dice"}
     assert terms("boxinst") == {"outside", "projection", "pairwise"}
-    self_training = {"bce", "dice", "sharpness"}
-    assert terms("method", 0.95) == self_training
+    self_training = {"bce", "dice", "inside", "sharpness"}
+    assert terms("method", 0.95) == terms("inside_self_training", 0.95) == self_training
+    assert terms("no_inside_self_training", 0.95) == self_training - {"inside"}
     assert terms("full_classification", 0.95) == terms("fifth_classification", 0.95) == self_training | {"class"}
     assert terms("strict_self_training", 0.95) == self_training | {"outside", "hard"}
     assert terms("no_strict_penalty", 0.95) == terms("log_barrier", 0.95) == self_training

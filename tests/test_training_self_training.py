@@ -17,10 +17,10 @@ from training_samples import make_samples, tiny_config  # noqa: E402
 from training.annotation import IGNORED  # noqa: E402
 from training.objective import TrainingImage, image_loss  # noqa: E402
 from training.prepare import Sample  # noqa: E402
-from training.self_training import SelfTraining, lesion_labels, otsu_threshold, relabelled  # noqa: E402
+from training.self_training import lesion_labels, otsu_threshold, relabelled  # noqa: E402
 from training.train import RunOptions, Trainer  # noqa: E402
 
-SETTINGS = SelfTraining(0.3, 0.25, 0.5, evidence_network=0.5, evidence_contrast=1.0, evidence_depth=1.5)
+SETTINGS = tiny_config().loss.self_training
 
 
 def sample(labels: np.ndarray, image: np.ndarray | None = None) -> Sample:
@@ -121,25 +121,45 @@ def test_calcification_clusters_keep_their_outlines_and_the_loose_terms() -> Non
     assert {"bce", "dice"} < terms(replace(view, calcification_only=False))
 
 
-def test_the_classification_term_keeps_its_share() -> None:
-    config = tiny_config()
-    labels = disk((40, 40), (20, 20), 12)
-    view = TrainingImage(
-        image=torch.full((40, 40), 0.3), breast=torch.ones(40, 40, dtype=torch.bool), calcification_only=False,
+def lesion_view(labels: np.ndarray) -> TrainingImage:
+    return TrainingImage(
+        image=torch.full(labels.shape, 0.3), breast=torch.ones(labels.shape, dtype=torch.bool),
         labels=torch.from_numpy(labels.astype(np.int64)), pathology="malignant", annotated=True,
-        outlined_px=float(labels.sum()),
+        calcification_only=False, outlined_px=float((labels > 0).sum()),
     )  # fmt: skip
 
-    def weight(progress: float, share: float) -> float:
-        s3 = replace(config.loss.self_training, self_training_class=share)
+
+@pytest.mark.parametrize("name", ["inside", "strict", "class"])
+def test_a_term_keeps_its_share(name: str) -> None:
+    config, view = tiny_config(), lesion_view(disk((40, 40), (20, 20), 12))
+    named = {"inside": ("inside",), "strict": ("outside", "hard"), "class": ("class",)}[name]
+
+    def weights(progress: float, share: float) -> list[float]:
+        s3 = replace(config.loss.self_training, **{f"self_training_{name}": share})
         changed = replace(config, loss=replace(config.loss, self_training=s3))
         terms = image_loss(torch.zeros(2, 40, 40), torch.zeros(2, 3), view, progress=progress, config=changed)
-        return float(terms.get("malignant/class", torch.zeros(())))
+        return [float(terms.get(f"malignant/{term}", torch.zeros(()))) for term in named]
 
-    assert weight(0.9, 1.0) > 0
-    assert weight(0.0, 0.25) == weight(0.0, 1.0)
-    assert weight(0.9, 0.25) == pytest.approx(weight(0.9, 1.0) / 4)
-    assert weight(0.9, 0.0) == 0
+    assert all(value > 0 for value in weights(0.9, 1.0))
+    assert weights(0.0, 0.25) == weights(0.0, 1.0)
+    assert weights(0.9, 0.25) == pytest.approx([value / 4 for value in weights(0.9, 1.0)])
+    assert weights(0.9, 2.0) == pytest.approx([value * 2 for value in weights(0.9, 1.0)])
+    assert not any(weights(0.9, 0.0))
+
+
+def test_the_inside_term_counts_a_small_lesion_like_a_large_one() -> None:
+    config = tiny_config()
+    s3 = replace(config.loss.self_training, self_training_inside=1.0)
+    config = replace(config, loss=replace(config.loss, self_training=s3))
+    small, large = disk((60, 60), (50, 50), 3), disk((60, 60), (22, 22), 18)
+    view = lesion_view(large + 2 * small)
+
+    def term(seen: np.ndarray) -> float:
+        logits = torch.where(torch.from_numpy(seen), 4.0, -4.0).expand(2, -1, -1)
+        return float(image_loss(logits, torch.zeros(2, 3), view, progress=0.9, config=config)["abnormal/inside"])
+
+    assert term(small) == pytest.approx(term(large))
+    assert term(small | large) < 0.01 * term(small)
 
 
 def test_kept_labels_are_read_and_not_made_again(tmp_path: Path) -> None:

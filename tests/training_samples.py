@@ -21,7 +21,15 @@ def tiny_config() -> Config:
     augment = dataclasses.replace(full.augment, crop=(64, 32))
     network = dataclasses.replace(full.network, decoder_width=8)
     # Stage S3 from the second epoch on, with lesions looked for inside the outlines.
-    s3 = SelfTraining(0.3, 0.25, 0.5, evidence_network=0.5, evidence_contrast=1.0, evidence_depth=1.5)
+    s3 = SelfTraining(
+        self_training_from=0.3,
+        self_training_inside=0.0,
+        self_training_strict=0.25,
+        self_training_class=0.5,
+        evidence_network=0.5,
+        evidence_contrast=1.0,
+        evidence_depth=1.5,
+    )
     loss = dataclasses.replace(full.loss, self_training=s3)
     return dataclasses.replace(full, train=train, augment=augment, network=network, loss=loss)
 

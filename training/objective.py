@@ -165,14 +165,17 @@ def _loose_outline_terms(
 def _true_outline_terms(
     logits: Tensor, found: Zones, view: TrainingImage, targets: LossTargets, config: Config, *, prefix: str
 ) -> dict[str, Tensor]:
-    asked, kept = found.inside | found.ring | found.outside, config.loss.self_training.self_training_strict
+    asked, kept = found.inside | found.ring | found.outside, config.loss.self_training
     values, truth = logits[asked], found.inside[asked]
     terms = {"bce": baseline_losses.cross_entropy_loss(values, truth)}
     if found.lesions:
         terms["dice"] = baseline_losses.dice_loss(values, truth)
-    if kept > 0:
-        terms["outside"] = kept * targets.outside * losses.outside_loss(logits, found.outside)
-        terms["hard"] = kept * targets.hard_outside * losses.hard_outside_loss(logits, found.outside)
+    if (share := kept.self_training_inside) > 0:
+        bag = losses.inside_bag_loss(logits, found.lesions, top_fraction=targets.inside_top_fraction)
+        terms["inside"] = share * targets.inside * bag
+    if (share := kept.self_training_strict) > 0:
+        terms["outside"] = share * targets.outside * losses.outside_loss(logits, found.outside)
+        terms["hard"] = share * targets.hard_outside * losses.hard_outside_loss(logits, found.outside)
     if targets.sharpness > 0:
         terms["sharpness"] = targets.sharpness * losses.sharpness_loss(logits, found.breast)
     return {f"{prefix}/{name}": value for name, value in terms.items()}
