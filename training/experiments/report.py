@@ -11,7 +11,7 @@ from typing import Any
 from training.experiments import figures
 from training.experiments.arms import read_arms
 from training.experiments.data import Case
-from training.experiments.suites import ABLATION_ARMS, BASELINE_ARMS, MAIN_ARMS, SWEEP_ARMS
+from training.experiments.suites import ABLATION_ARMS, BASELINE_ARMS, MAIN_ARMS, PHANTOM_ABLATION_ARMS, SWEEP_ARMS
 from training.experiments.tables import RANKED, STATISTICS, Estimate, Image, estimate, paired_boundary, ratio
 
 FOLDER = Path(__file__).resolve().parent
@@ -49,7 +49,8 @@ def write_report(results: Path, *, work: Path, load: Callable[[str], Sequence[Ca
             document[dataset]["targets"] = rows
             lines += ["### The targets", "", *_target_table(rows), "", *_seed_table(figures_of), ""]
         sweep: dict[str, dict[str, Estimate]] = {}
-        for heading, names in (("The size floor", SWEEP_ARMS), ("Ablations", (OURS, *ABLATION_ARMS))):
+        ablations = tuple(dict.fromkeys((OURS, *ABLATION_ARMS, *PHANTOM_ABLATION_ARMS)))
+        for heading, names in (("The size floor", SWEEP_ARMS), ("Ablations", ablations)):
             if sum(name in arms for name in names) > 1:
                 alike = _same_seeds((*names, BASE, CEILING), arms)
                 shown = _figures(alike)
