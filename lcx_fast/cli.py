@@ -127,7 +127,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         operating_point=arguments.operating_point,
     )
-    failed = 0
+    failed, code = 0, EXIT_OK
     warnings: dict[str, list[str]] = {}
     results = infer_files(detector, paths, out=arguments.out, formats=formats, pixel_spacing_mm=arguments.pixel_spacing)
     with ProgressLine(wanted=len(paths) > 1) as progress:
@@ -136,6 +136,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
             progress.clear()
             if result.error is not None:
                 failed += 1
+                code = max(code, EXIT_ENGINE if isinstance(result.error, DeviceError) else EXIT_BAD_INPUT)
                 say(printable(summary_line(result)))
             elif result.report is not None:
                 as_json = arguments.json
@@ -148,7 +149,7 @@ def run_infer(arguments: argparse.Namespace) -> int:
     print_warnings(warnings)
     if failed:
         say(f"{failed} of {len(paths)} files failed")
-    return EXIT_BAD_INPUT if failed else EXIT_OK
+    return code
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:

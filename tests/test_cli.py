@@ -114,6 +114,17 @@ def test_errors_are_one_line(arguments, code, says, films, model, tmp_path, caps
     assert len(error) == 1 and says in error[0]
 
 
+def test_memory_that_runs_out_at_a_film_is_no_bad_input(films, model, monkeypatch, capsys):
+    def infer(detector, mammogram):
+        raise MemoryError
+
+    monkeypatch.setattr("lcx_fast.pipeline.Detector.infer", infer)
+    (films / "a0.pgm").write_text("P5 and no more")
+    assert cli.main(["infer", str(films), "--model", model]) == 3
+    said = capsys.readouterr().err
+    assert "a.pgm: not read: not enough memory for this image" in said and "3 of 3 files failed" in said
+
+
 def test_what_cannot_be_written_is_said_so(films, model, tmp_path, capsys):
     (tmp_path / "out" / "a.json").mkdir(parents=True)  # where a report should go
     assert cli.main(["infer", str(films), "--out", str(tmp_path / "out"), "--model", model]) == 2
