@@ -64,8 +64,13 @@ class GpuEngine:
 
 
 def runs_on_line(engine: Engine) -> bool:
-    """Whether ``GpuLines`` can be made of an engine."""
-    return isinstance(engine, GpuEngine) or (isinstance(engine, TensorRtEngine) and _core.has_cuda)
+    """Whether ``GpuLines`` can be made of an engine.
+
+    Not where the driver serves TensorRT's package but is too old for the core's CUDA: then tiles come from the host.
+    """
+    if isinstance(engine, TensorRtEngine):
+        return engine.index < _core.cuda_device_count()
+    return isinstance(engine, GpuEngine)
 
 
 class GpuLines:
