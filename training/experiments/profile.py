@@ -35,7 +35,7 @@ def profile_step(config: Config, arm: Arm, *, steps: int, progress: float = 0.5)
         config: sizes and weights.
         arm: which loss.
         steps: measured after one that warms up.
-        progress: of the schedule; 0.5 has every term of S2.
+        progress: of the schedule, 0 to 1: says which stage the step belongs to.
     """
     torch.manual_seed(0)
     model = LesionNetwork(decoder_width=config.network.decoder_width).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -108,11 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--config", type=Path, default=CONFIGS / "cdd_cesm.toml")
     parser.add_argument("--arms", nargs="+", default=["method", "coarse_bce_dice"])
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--progress", type=float, default=0.5, help="where in the schedule, 0 to 1 (default: 0.5)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     config, arms = read_config(options.config), read_arms()
-    found = {name: profile_step(config, arms[name], steps=options.steps) for name in options.arms}
+    found = {
+        name: profile_step(config, arms[name], steps=options.steps, progress=options.progress) for name in options.arms
+    }
     if options.json:
         print(json.dumps(found, indent=1))
         return
