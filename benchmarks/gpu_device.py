@@ -57,6 +57,7 @@ class CudaDevice:
     """
 
     is_real = True
+    is_timed = True
     #: Calls asked for at a time: a device takes a thousand launches or so before the host has to wait for it.
     BATCH = 4
     FEWEST_CALLS = 5
@@ -181,6 +182,8 @@ class CudaDevice:
 
 class _Untimed:
     """Calls every job once and times none."""
+
+    is_timed = False
 
     def time_on_device(self, call: Callable[[int], Any], rounds: int) -> Spread:
         call(0)

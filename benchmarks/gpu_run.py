@@ -91,7 +91,7 @@ def detector_of_nothing(spec: ModelSpec, device: Any) -> Any:
 
 def make_detector(options: argparse.Namespace, device: Any) -> tuple[Any, str]:
     """A detector, and what must be said of it; None and why where there is none."""
-    if options.once or not device.is_real:
+    if not device.is_timed:
         return detector_of_nothing(read_model_spec(model_path(None)), device), ""
     try:
         return detector_on_gpu()
@@ -105,7 +105,7 @@ def line(options: argparse.Namespace, device: Any, detector: Any, note: str) -> 
         yield Row("line", "note", None, note=note)
     if detector is None:
         return
-    films = 2 if options.once or not device.is_real else 100 if options.quick else 1000
+    films = 2 if not device.is_timed else 100 if options.quick else 1000
     engine, rounds = detector.engine, rounds_of(options)
     yield attempt("network, one tile", engine.name, lambda: gpu_jobs.network_alone(device, engine, rounds))
     yield from gpu_jobs.line(detector, device, options.shape, films, options.streams)
@@ -113,10 +113,9 @@ def line(options: argparse.Namespace, device: Any, detector: Any, note: str) -> 
 
 def identity(options: argparse.Namespace, device: Any, detector: Any) -> Iterator[Row]:
     """Whether results are the CPU's; the rows' fact ``differing`` says of how many they are not."""
-    is_short = options.once or not device.is_real
-    masks = 3 if is_short else 1000 if options.quick else 10_000
-    mammograms: list[Any] = gpu_jobs.exam(options.shape, 1 if is_short else 4)
-    if not is_short:
+    masks = 3 if not device.is_timed else 1000 if options.quick else 10_000
+    mammograms: list[Any] = gpu_jobs.exam(options.shape, 4 if device.is_timed else 1)
+    if device.is_timed:
         mammograms += [lcx_fast.read_mammogram(path) for path in sorted(options.films.glob("*.dcm"))]
     jobs = {
         f"identity, {len(mammograms)} films": lambda: gpu_identity.films(detector, mammograms),
@@ -151,7 +150,7 @@ def measure(options: argparse.Namespace, device: Any) -> Iterator[Row]:
         "peers": lambda: gpu_peers.rows(device, spec.path, spec.tile_shape, options.shape, rounds),
     }
     for part in PARTS:
-        if part in options.only and (part != "peers" or (device.is_real and not options.once)):
+        if part in options.only and (part != "peers" or device.is_timed):
             yield from parts[part]()
 
 
@@ -190,7 +189,7 @@ class Results:
     def __init__(self, device: Any, options: argparse.Namespace) -> None:
         self.rows: list[Row] = []
         self._options = options
-        self._is_measured = device.is_real and not options.once
+        self._is_measured = device.is_timed
         self._copy_speed = device.copy_speed()
         self._upload = device.upload_speed(2 * options.shape[0] * options.shape[1])
         self._document = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 import gc
 import math
 import sys
-import threading
 
 import numpy as np
 import pytest
+from at_once import errors_at_once
 from test_device_line import CHANNELS, TILE, film, run
 
 from lcx_fast import _core, ops, preprocess
@@ -93,22 +93,12 @@ def test_more_sizes_than_are_kept(line):
 
 
 def test_several_lines_at_once(enqueue):
-    errors = []
-
     def work(k):
-        try:
-            line = new_line(enqueue)
-            for seed in (k, k + 1, k):
-                run(line, _core, film((190 + 10 * (seed % 3), 133), seed))
-        except Exception as error:  # told below
-            errors.append(error)
+        line = new_line(enqueue)
+        for seed in (k, k + 1, k):
+            run(line, _core, film((190 + 10 * (seed % 3), 133), seed))
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not errors
+    assert not errors_at_once(work)
 
 
 def test_a_network_that_fails_is_told_and_the_gpu_goes_on(enqueue):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import threading
 
 import numpy as np
 import pytest
+from at_once import errors_at_once
 
 from lcx_fast import ops
 
@@ -71,15 +71,12 @@ def test_small_results_are_not_kept():
 def test_threads_that_take_and_leave_memory_get_their_own():
     failures = []
 
-    def work(value):
+    def work(k):
+        value = k % 2
         mask = np.full((SIDE, SIDE), value, np.uint8)
         for _ in range(10):
             if not (ops.fill_holes(mask, threads=1) == bool(value)).all():
                 failures.append(value)
 
-    threads = [threading.Thread(target=work, args=(k % 2,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    assert not errors_at_once(work)
     assert not failures

@@ -13,6 +13,7 @@ from dataclasses import replace
 import dicom_files
 import numpy as np
 import pytest
+from at_once import errors_at_once
 from models import METADATA, breast_image, write_brightness_model
 
 import lcx_fast
@@ -198,11 +199,7 @@ def test_many_threads_share_one_detector(detector):
         for _ in range(5):
             got[k].append(infer(detector, images[k]).lesions[0].centroid)
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    assert not errors_at_once(work)
     assert all(centroid == expected[k] for k in range(4) for centroid in got[k])
     assert all(len(got[k]) == 5 for k in range(4))
 

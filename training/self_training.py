@@ -40,12 +40,12 @@ class SelfTraining:
 
     self_training_from: share of the training before it; 1 means never. self_training_inside, self_training_strict,
     self_training_class: share of its weight that the loose inside term, the strict penalty and the classification
-    term keep; above 1 it grows. The first counts every lesion alike, where BCE and Dice count pixels, so that small
-    lesions are found (measured: training/README.md). The class has been learnt by then, and its gradient, which falls
-    on the strongest pixels of the maps, keeps them from following a boundary (measured:
-    training/experiments/README.md). evidence_*: weights of what speaks for a pixel of an outline, each counted in
-    standard deviations within the outline: the network's logit, the grey value's excess over the surroundings', the
-    distance to the outline's edge. All weights 0 say that the outlines are the lesions already.
+    term keep; above 1 it grows (measured: training/experiments/README.md). The first counts every lesion alike, where
+    BCE and Dice count pixels, so that small lesions are found. The class has been learnt by then, and its gradient,
+    which falls on the strongest pixels of the maps, keeps them from following a boundary. evidence_*: weights of what
+    speaks for a pixel of an outline, each counted in standard deviations within the outline: the network's logit, the
+    grey value's excess over the surroundings', the distance to the outline's edge. All weights 0 say that the outlines
+    are the lesions already.
     """
 
     self_training_from: float

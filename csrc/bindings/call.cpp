@@ -36,11 +36,16 @@ std::optional<Stream> named_stream(const py::object& stream) {
   return stream_of_handle(value);
 }
 
+/// Whether an object's type is one of a Python package's.
+bool is_of_package(const py::object& object, const std::string& package) {
+  const auto module = py::str(py::type::of(object).attr("__module__")).cast<std::string>();
+  return module == package || module.rfind(package + ".", 0) == 0;
+}
+
 /// The stream that an array's library would use now. Torch names none in its interface, and its streams do not wait for
 /// the default one.
 std::optional<Stream> library_stream(const py::object& object, int device) {
-  const auto module = py::str(py::type::of(object).attr("__module__")).cast<std::string>();
-  if (module != "torch" && module.rfind("torch.", 0) != 0) return std::nullopt;
+  if (!is_of_package(object, "torch")) return std::nullopt;
   const py::object torch = py::module_::import("sys").attr("modules")["torch"];
   return named_stream(torch.attr("cuda").attr("current_stream")(device));
 }
@@ -49,8 +54,7 @@ std::optional<Stream> library_stream(const py::object& object, int device) {
 py::object owner_of_stream(const py::object& object, Stream stream) {
   constexpr std::uintptr_t kLastDefault = 2;  // CUDA's own streams, which have no end
   if (reinterpret_cast<std::uintptr_t>(stream.handle) <= kLastDefault) return {};
-  const auto module = py::str(py::type::of(object).attr("__module__")).cast<std::string>();
-  if (module != "cupy" && module.rfind("cupy.", 0) != 0) return {};
+  if (!is_of_package(object, "cupy")) return {};
   const py::object current = py::module_::import("cupy").attr("cuda").attr("get_current_stream")();
   const bool is_it = current.attr("ptr").cast<std::uintptr_t>() == reinterpret_cast<std::uintptr_t>(stream.handle);
   return is_it ? current : py::object();

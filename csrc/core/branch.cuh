@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/cuda_support.cuh"
+#include "core/own_stream.cuh"
 
 namespace lcx {
 
@@ -8,20 +8,20 @@ namespace lcx {
 /// branch of it. Made before the capture; it may go once the graph is there.
 class Branch {
  public:
-  explicit Branch(Device device);
-  ~Branch();
-  Branch(const Branch&) = delete;
-  Branch& operator=(const Branch&) = delete;
+  explicit Branch(Device device) : stream_(device), begun_(device), done_(device) {}
 
   /// The branch's stream: what comes on it now waits for all that is on `from`.
-  Stream begin(Stream from) const;
+  Stream begin(Stream from) const {
+    begun_.order(from, stream_.get());
+    return stream_.get();
+  }
   /// What comes on `to` now waits for all that was put on the branch.
-  void end(Stream to) const;
+  void end(Stream to) const { done_.order(stream_.get(), to); }
 
  private:
-  cudaStream_t stream_ = nullptr;
-  cudaEvent_t begun_ = nullptr;
-  cudaEvent_t done_ = nullptr;
+  OwnStream stream_;
+  OwnEvent begun_;
+  OwnEvent done_;
 };
 
 }  // namespace lcx

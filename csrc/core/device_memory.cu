@@ -1,5 +1,6 @@
 #include "core/cuda_support.cuh"
 #include "core/device_memory.hpp"
+#include "core/own_stream.cuh"
 
 namespace lcx {
 
@@ -28,12 +29,7 @@ void copy_to_device(void* to, const void* from, std::size_t bytes, Device device
 void order_after(Stream stream, Stream producer, Device device) {
   if (stream.handle == producer.handle) return;
   const DeviceGuard guard(device);
-  cudaEvent_t event = nullptr;
-  LCX_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
-  cudaError_t error = cudaEventRecord(event, to_cuda(producer));
-  if (error == cudaSuccess) error = cudaStreamWaitEvent(to_cuda(stream), event, 0);
-  cudaEventDestroy(event);  // what was put on the streams stays in force
-  LCX_CUDA_CHECK(error);
+  OwnEvent(device).order(producer, stream);  // what was put on the streams stays in force
 }
 
 int device_index_of(const void* data) {

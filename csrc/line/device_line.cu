@@ -4,6 +4,7 @@
 #include <list>
 
 #include "core/cuda_support.cuh"
+#include "core/own_stream.cuh"
 #include "core/parallel_for.hpp"
 #include "core/pixel_types.hpp"
 #include "line/device_line.hpp"
@@ -23,25 +24,6 @@ void gather_row(TensorView<const T, 2> image, std::int64_t y, T* to) {
   }
   for (std::int64_t x = 0; x < image.shape[1]; ++x) to[x] = image(y, x);
 }
-
-/// A stream of its own, which waits for no other.
-class OwnStream {
- public:
-  explicit OwnStream(Device device) {
-    const DeviceGuard guard(device);
-    cudaStream_t stream = nullptr;
-    LCX_CUDA_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-    stream_.handle = stream;
-  }
-  ~OwnStream() { cudaStreamDestroy(to_cuda(stream_)); }
-  OwnStream(const OwnStream&) = delete;
-  OwnStream& operator=(const OwnStream&) = delete;
-
-  Stream get() const { return stream_; }
-
- private:
-  Stream stream_;
-};
 
 void check_settings(const FilmSettings& settings) {
   for (const double percentile : {settings.low_percentile, settings.high_percentile}) {

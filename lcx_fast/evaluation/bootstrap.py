@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..by_value import by_value
 from ..errors import InvalidArgument
-from .checks import array_of, count_of, floats_of, grouped
+from .checks import array_of, check_patients, count_of, floats_of, grouped
 
 #: Takes image weights float64 [B, I] and returns values [B] by name.
 Statistic = Callable[[NDArray[np.float64]], Mapping[str, Any]]
@@ -79,8 +79,7 @@ def patient_weights(
     patients: Sequence[Hashable], *, draws: int, seed: int = 0, strata: ArrayLike | None = None
 ) -> Iterator[NDArray[np.float64]]:
     """How often each image is in each resample, float64 [B, I] a block; see ``patient_bootstrap``."""
-    if isinstance(patients, str):
-        raise InvalidArgument(f"patients are the text {patients!r}; needed: a list with one for each image")
+    check_patients(patients)
     draws = count_of(draws, "draws")
     if not len(patients):
         raise InvalidArgument("there are no patients; needed: one for each image, at least 1")

@@ -106,9 +106,7 @@ def fit_platt(scores: ArrayLike, labels: ArrayLike) -> PlattScaling:
     Raises:
         InvalidArgument: if shapes differ, a score is not finite or a class is missing.
     """
-    values, positive = _check(scores, labels)
-    if positive.all() or not positive.any():
-        raise InvalidArgument("labels hold one class only; calibration needs both")
+    values, positive = _check_both_classes(scores, labels, "calibration needs")
     count = int(positive.sum())
     targets = np.where(positive, (count + 1) / (count + 2), 1 / (len(positive) - count + 2))
     centre, scale = values.mean(), max(float(values.std()), 1e-12)
@@ -122,9 +120,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
 
     Found by golden-section search over log T in [-4, 4]. Arguments and errors as for ``fit_platt``, which see.
     """
-    values, positive = _check(logits, labels)
-    if positive.all() or not positive.any():
-        raise InvalidArgument("labels hold one class only; calibration needs both")
+    values, positive = _check_both_classes(logits, labels, "calibration needs")
 
     def loss(log_t: float) -> float:
         z = values / np.exp(log_t)
@@ -222,10 +218,8 @@ def operating_points(
         ``high_sensitivity``, ``balanced`` (greatest sensitivity + specificity, Youden 1950) and ``high_specificity``.
         Thresholds lie half way to the next lower score, so that rounding a score does not change the decision.
     """
-    values, positive = _check(scores, labels)
+    values, positive = _check_both_classes(scores, labels, "operating points need")
     sensitivity, specificity = share_of(sensitivity, "sensitivity"), share_of(specificity, "specificity")
-    if positive.all() or not positive.any():
-        raise InvalidArgument("labels hold one class only; operating points need both")
     curve = ranking_curve(values, positive)
     found = np.append(0.0, curve.true_positives) / positive.sum()
     spared = 1 - np.append(0.0, curve.false_positives) / (~positive).sum()
@@ -243,6 +237,13 @@ def _check(scores: ArrayLike, labels: ArrayLike, *, least: int = 1) -> tuple[Flo
     values, positive = scored_items(scores, labels, finite=True)
     if len(values) < least:
         raise InvalidArgument("there are no items; needed: one at least")
+    return values, positive
+
+
+def _check_both_classes(scores: ArrayLike, labels: ArrayLike, who_needs: str) -> tuple[Floats, NDArray[np.bool_]]:
+    values, positive = _check(scores, labels)
+    if positive.all() or not positive.any():
+        raise InvalidArgument(f"labels hold one class only; {who_needs} both")
     return values, positive
 
 

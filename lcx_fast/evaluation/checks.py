@@ -128,6 +128,16 @@ def count_of(value: int, what: str) -> int:
     return int(value)
 
 
+def check_patients(patients: Sequence[Hashable]) -> None:
+    """Refuse one text, which would be read as a patient for each character.
+
+    Raises:
+        InvalidArgument: if it is one.
+    """
+    if isinstance(patients, str):
+        raise InvalidArgument(f"patients are the text {patients!r}; needed: a list with one for each image")
+
+
 def grouped(keys: Sequence[Hashable], what: str) -> tuple[list[Hashable], NDArray[np.intp]]:
     """The distinct keys in order of their first appearance, and which of them each key is.
 

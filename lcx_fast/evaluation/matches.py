@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from ..by_value import by_value
 from ..errors import InvalidArgument
-from .checks import floats_of, grouped, one_of
+from .checks import check_patients, floats_of, grouped, one_of
 from .lesions import ImageResult, checked_results
 from .ranking import check_weights, distinct_ends
 
@@ -194,8 +194,7 @@ def match_points(
         InvalidArgument: for numbers of images or of points that differ, NaN scores, or outlines that are no integers.
     """
     one_of(duplicates, _DUPLICATES, "duplicates")
-    if isinstance(patients, str):
-        raise InvalidArgument(f"patients are the text {patients!r}; needed: a list with one for each image")
+    check_patients(patients)
     images = len(patients)
     given = {"points": len(points), "scores": len(scores), "outlines": len(outlines)}
     for what, count in given.items():
